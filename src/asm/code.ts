@@ -1,0 +1,67 @@
+/**
+ * What the assembler made: bytes that run at any address, where the labels are in them, and the call frame's rules.
+ *
+ *     const code = assembler.assemble();
+ *     code.offsetOf(start);                              // of a bound label
+ *     const bytes = code.link((label) => places[label.name]);   // external labels, relative to the first byte
+ */
+import { immediateBytes } from "./encoding.ts";
+import { fail } from "./fail.ts";
+import type { Label } from "./operands.ts";
+
+/** A rule of the call frame that holds from `offset` on. */
+export type FrameNote =
+	| { readonly kind: "cfa-offset"; readonly offset: number; readonly cfaOffset: number }
+	| { readonly kind: "return-address-undefined"; readonly offset: number };
+
+export interface ExternalFixup {
+	/** Offset of the 32-bit field in the code. */
+	readonly field: number;
+	/** Offset of the next instruction in the code, from which the processor counts. */
+	readonly next: number;
+	readonly label: Label;
+	readonly addend: number;
+}
+
+/** The field of `fixup` when its label is `place` bytes from the first byte of the code. */
+export const displacementBytes = ({ next, label, addend }: ExternalFixup, place: number): readonly number[] => {
+	const distance = place + addend - next;
+	if (distance !== (distance | 0)) fail(`${label.name} is out of reach: ${distance} bytes away`);
+	return immediateBytes(distance, 4);
+};
+
+export class Code {
+	readonly bytes: Uint8Array;
+	readonly frameNotes: readonly FrameNote[];
+	readonly #offsets: ReadonlyMap<Label, number>;
+	readonly #external: readonly ExternalFixup[];
+
+	constructor(
+		bytes: Uint8Array,
+		offsets: ReadonlyMap<Label, number>,
+		external: readonly ExternalFixup[],
+		frameNotes: readonly FrameNote[],
+	) {
+		this.bytes = bytes;
+		this.#offsets = offsets;
+		this.#external = external;
+		this.frameNotes = frameNotes;
+	}
+
+	/** @throws {VsyscallError} ERR_VSYSCALL_ASSEMBLER when the label was never bound. */
+	offsetOf(label: Label): number {
+		return this.#offsets.get(label) ?? fail(`label ${label.name} is not bound`);
+	}
+
+	/**
+	 * A copy of the bytes with every external label resolved.
+	 *
+	 * @param placeOf the distance in bytes from the first byte of the code to the label
+	 * @throws {VsyscallError} ERR_VSYSCALL_ASSEMBLER when a label is out of reach of 32 signed bits.
+	 */
+	link(placeOf: (label: Label) => number): Uint8Array {
+		const linked = this.bytes.slice();
+		for (const fixup of this.#external) linked.set(displacementBytes(fixup, placeOf(fixup.label)), fixup.field);
+		return linked;
+	}
+}

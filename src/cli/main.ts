@@ -1,0 +1,60 @@
+#!/usr/bin/env node
+/** The command line: options -> a run -> an exit status. */
+import { writeSync } from "node:fs";
+import { Command, CommanderError, Option } from "commander";
+import { VsyscallError } from "../errors.ts";
+import { dieOf } from "../linux/exit.ts";
+import { EXIT_OWN_FAILURE } from "../supervisor/exit-status.ts";
+import { exitCodeOf, say } from "./messages.ts";
+import { type RunFlags, runProgram } from "./run.ts";
+import { VERSION } from "./version.ts";
+
+const STDOUT = 1;
+const STDERR = 2;
+
+const program = new Command("vsyscall")
+	.description("Runs programs under a vDSO and a vvar page of their own.")
+	.version(VERSION)
+	.exitOverride()
+	// Not process.stdout: touching it may set O_NONBLOCK on a pipe that the program shares with us.
+	.configureOutput({ writeOut: (text) => writeSync(STDOUT, text), writeErr: (text) => writeSync(STDERR, text) })
+	.enablePositionalOptions();
+
+program
+	.command("run")
+	.description("start a program, with everything that it starts, under a clock")
+	.argument("<program...>", "the program and its arguments; put -- in front of it")
+	.addOption(
+		new Option(
+			"--clock <spec>",
+			"the time that it sees, for example @2038-01-19T03:14:07Z, +30d, '+1y frozen'",
+		).default("host"),
+	)
+	.addOption(
+		new Option("--on-failure <action>", "what happens to a process that cannot be covered")
+			.choices(["refuse", "warn"])
+			.default("refuse"),
+	)
+	.option("--verbose", "say what is done, and why something failed")
+	.passThroughOptions()
+	.action(async (command: string[], flags: RunFlags) => {
+		const status = await runProgram(command, flags);
+		if (status.kind === "exited") process.exitCode = status.exitCode;
+		else {
+			dieOf(status.signal);
+			process.exitCode = 128 + status.signal;
+		}
+	});
+
+try {
+	await program.parseAsync();
+	process.exit();
+} catch (error) {
+	if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : EXIT_OWN_FAILURE);
+	say(
+		error instanceof VsyscallError
+			? error.message
+			: `internal error: ${error instanceof Error ? error.stack : String(error)}`,
+	);
+	process.exit(exitCodeOf(error));
+}

@@ -1,0 +1,168 @@
+/** The ELF header, the program headers and the section headers. */
+import { E_MACHINE, E_TYPE, E_VERSION, layoutOf } from "./class-layout.ts";
+import * as constants from "./constants.ts";
+import { ElfError, hex } from "./elf-error.ts";
+import { StringTable } from "./string-table.ts";
+import { ElfView, type FileRange } from "./view.ts";
+
+export interface ElfHeader {
+	readonly type: number;
+	readonly machine: number;
+	readonly osAbi: number;
+	readonly flags: number;
+	readonly entry: bigint;
+}
+
+/** Fields as the file has them: a segment may claim bytes that are not there. */
+export interface ProgramHeader {
+	readonly type: number;
+	readonly flags: number;
+	readonly offset: bigint;
+	readonly virtualAddress: bigint;
+	readonly fileSize: bigint;
+	readonly memorySize: bigint;
+	readonly alignment: bigint;
+}
+
+/** Fields as the file has them: a section may claim bytes that are not there. */
+export interface SectionHeader {
+	/** undefined when the table of names is not in these bytes, or ends before this name does. */
+	readonly name: string | undefined;
+	readonly type: number;
+	readonly flags: bigint;
+	readonly address: bigint;
+	readonly offset: bigint;
+	readonly size: bigint;
+	readonly link: number;
+	readonly info: number;
+	readonly alignment: bigint;
+	readonly entrySize: bigint;
+}
+
+/**
+ * What became of the section header table. It is not part of what gets mapped: a vDSO that was copied from memory by the
+ * size of its PT_LOAD lacks it, and loaders work from the program headers alone. So its absence is a fact, not an error:
+ * "absent" when the header names none, "truncated" when the file ends before the table does.
+ */
+export type SectionTable = "present" | "absent" | "truncated";
+
+/**
+ * Checks e_ident and gives a view of the file's class.
+ *
+ * @throws {ElfError} when this is not a little-endian ELF file of version 1.
+ */
+export const openElf = (bytes: Uint8Array): ElfView => {
+	const identity = new ElfView(bytes, layoutOf(64));
+	if (bytes.length < constants.EI_NIDENT) {
+		throw new ElfError(0, `${bytes.length} bytes, expected an ELF header (${constants.ELF32_EHDR_SIZE} bytes or more)`);
+	}
+	const magic = identity.u32(0);
+	if (magic !== constants.ELFMAG) {
+		throw new ElfError(0, `First word ${hex(magic)}, expected ${hex(constants.ELFMAG)} (0x7f "ELF")`);
+	}
+	const data = identity.u8(constants.EI_DATA);
+	if (data !== constants.ELFDATA2LSB) {
+		const found = data === constants.ELFDATA2MSB ? "big endian" : `byte order ${data}`;
+		throw new ElfError(constants.EI_DATA, `The file is ${found}, expected little endian (${constants.ELFDATA2LSB})`);
+	}
+	const elfClass = identity.u8(constants.EI_CLASS);
+	if (elfClass !== constants.ELFCLASS32 && elfClass !== constants.ELFCLASS64) {
+		throw new ElfError(constants.EI_CLASS, `Class ${elfClass}, expected 1 (ELF32) or 2 (ELF64)`);
+	}
+	const view = new ElfView(bytes, layoutOf(elfClass === constants.ELFCLASS64 ? 64 : 32));
+	view.range(0n, BigInt(view.layout.header.recordSize), "ELF header");
+	for (const version of [view.u8(constants.EI_VERSION), view.u32(E_VERSION)]) {
+		if (version !== constants.EV_CURRENT) throw new ElfError(E_VERSION, `ELF version ${version}, expected 1`);
+	}
+	return view;
+};
+
+export const readHeader = (view: ElfView): ElfHeader => ({
+	type: view.u16(E_TYPE),
+	machine: view.u16(E_MACHINE),
+	osAbi: view.u8(constants.EI_OSABI),
+	flags: view.u32(view.layout.header.flags),
+	entry: view.word(view.layout.header.entry),
+});
+
+/** @throws {ElfError} when the table has records of another size or is not wholly in the file. */
+export const readProgramHeaders = (view: ElfView): readonly ProgramHeader[] => {
+	const { header, programHeader: at } = view.layout;
+	const count = view.u16(header.phnum);
+	if (count === 0) return [];
+	if (count === constants.PN_XNUM) {
+		throw new ElfError(header.phnum, "More than 65534 program headers (PN_XNUM), expected fewer");
+	}
+	const recordSize = view.u16(header.phentsize);
+	if (recordSize !== at.recordSize) {
+		throw new ElfError(header.phentsize, `Program headers of ${recordSize} bytes, expected ${at.recordSize}`);
+	}
+	const table = view.range(view.word(header.phoff), BigInt(count * recordSize), "Program headers");
+	const headers: ProgramHeader[] = [];
+	for (let record = table.offset; record < table.end; record += recordSize) {
+		headers.push({
+			type: view.u32(record + at.type),
+			flags: view.u32(record + at.flags),
+			offset: view.word(record + at.offset),
+			virtualAddress: view.word(record + at.vaddr),
+			fileSize: view.word(record + at.filesz),
+			memorySize: view.word(record + at.memsz),
+			alignment: view.word(record + at.align),
+		});
+	}
+	return headers;
+};
+
+/** @throws {ElfError} when the table is there with records of another size. */
+export const readSections = (
+	view: ElfView,
+): { readonly sectionTable: SectionTable; readonly sections: readonly SectionHeader[] } => {
+	const { header, sectionHeader: at } = view.layout;
+	const start = view.word(header.shoff);
+	// No count but a table means 65280 sections or more (gABI, e_shnum): nothing that we read has that many.
+	const count = view.u16(header.shnum);
+	if (start === 0n || count === 0) return { sectionTable: "absent", sections: [] };
+	const recordSize = view.u16(header.shentsize);
+	if (start + BigInt(count * at.recordSize) > BigInt(view.length)) return { sectionTable: "truncated", sections: [] };
+	if (recordSize !== at.recordSize) {
+		throw new ElfError(header.shentsize, `Section headers of ${recordSize} bytes, expected ${at.recordSize}`);
+	}
+	const offset = Number(start);
+	const nameOf = sectionNames(view, { offset, end: offset + count * recordSize });
+	const sections: SectionHeader[] = [];
+	for (let index = 0; index < count; index++) {
+		const record = offset + index * recordSize;
+		sections.push({
+			name: nameOf(view.u32(record + at.name)),
+			type: view.u32(record + at.type),
+			flags: view.word(record + at.flags),
+			address: view.word(record + at.addr),
+			offset: view.word(record + at.offset),
+			size: view.word(record + at.size),
+			link: view.u32(record + at.link),
+			info: view.u32(record + at.info),
+			alignment: view.word(record + at.addralign),
+			entrySize: view.word(record + at.entsize),
+		});
+	}
+	return { sectionTable: "present", sections };
+};
+
+/** Names are for people: where they cannot be read, the table is still of use. */
+const sectionNames = (view: ElfView, table: FileRange): ((index: number) => string | undefined) => {
+	const { header, sectionHeader: at } = view.layout;
+	const record = table.offset + view.u16(header.shstrndx) * at.recordSize;
+	if (record >= table.end) return () => undefined;
+	const offset = view.word(record + at.offset);
+	const end = offset + view.word(record + at.size);
+	if (end > BigInt(view.length)) return () => undefined;
+	const strings = new StringTable(view, { offset: Number(offset), end: Number(end) });
+	return (index) => {
+		try {
+			return strings.at(index, "Section name");
+		} catch (error) {
+			if (error instanceof ElfError) return undefined;
+			throw error;
+		}
+	};
+};

@@ -1,0 +1,28 @@
+/** Every failure that a caller can meet has a stable code; docs/errors.md has a heading for each. */
+export type ErrorCode =
+	| "ERR_VSYSCALL_CLOCK_SPEC"
+	| "ERR_VSYSCALL_ASSEMBLER"
+	| "ERR_VSYSCALL_ELF"
+	| "ERR_VSYSCALL_IMAGE"
+	| "ERR_VSYSCALL_AUXV"
+	| "ERR_VSYSCALL_SYSCALL"
+	| "ERR_VSYSCALL_HOST"
+	| "ERR_VSYSCALL_PTRACE"
+	| "ERR_VSYSCALL_INSTALL"
+	| "ERR_VSYSCALL_NOT_FOUND"
+	| "ERR_VSYSCALL_NOT_EXECUTABLE"
+	| "ERR_VSYSCALL_USAGE";
+
+/**
+ * The base of every error of this package. Identify by `code`, not by `instanceof`: two copies of the package may be
+ * loaded.
+ */
+export class VsyscallError extends Error {
+	override readonly name: string = "VsyscallError";
+	readonly code: ErrorCode;
+
+	constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+		super(message, options);
+		this.code = code;
+	}
+}

@@ -1,0 +1,244 @@
+/**
+ * Gives a process our image and page, at its exec stop: one thread, before its first instruction.
+ *
+ *     exec stop   registers, initial stack -> where AT_SYSINFO_EHDR stands
+ *                 stage 1 (vdso/bootstrap.ts) into the zeros behind the host's vDSO; path and memory map below the stack
+ *                 registers of stage 1, go
+ *     (no stop)   stage 1 opens and maps the file, stage 2 (vdso/installer.ts) does the rest and enters the program
+ *
+ * Only when something fails does the process stop once more, and `afterStop` decides: a file that cannot be opened is replaced
+ * by one that the process makes itself; anything else ends the attempt.
+ */
+import { insertEhdr, parseInitialStack } from "../auxv/initial-stack.ts";
+import { VsyscallError } from "../errors.ts";
+import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../linux/constants.ts";
+import { readRegisters, writeRegisters } from "../linux/ptrace.ts";
+import { Registers, USER32_CS } from "../linux/registers.ts";
+import { pokeMemory, readMemory, writeMemory } from "../linux/remote-memory.ts";
+import { errnoName } from "../linux/syscall-error.ts";
+import { assembleBootstrap, type Bootstrap } from "../vdso/bootstrap.ts";
+import type { Image } from "../vdso/image.ts";
+import { MAP_PRIVATE, PRCTL_MM_MAP_SIZE } from "../vdso/kernel-calls.ts";
+import { describeMemory } from "./memory-map.ts";
+import type { PageFiles } from "./page-file.ts";
+
+/** Where stage 1 finds room in the host's vDSO: bytes from its start; undefined when the host has none or it is full. */
+export type BootstrapRoom = number | undefined;
+
+export interface InstallSetup {
+	readonly image: Image;
+	readonly files: PageFiles;
+	/** @param length bytes that stage 1 needs */
+	readonly roomFor: (length: number) => BootstrapRoom;
+}
+
+/** An install that has been started: what is needed to understand a later stop. */
+export interface PendingInstall {
+	/** Address of stage 1. */
+	readonly bootstrap: bigint;
+	/** What stood there, when that must come back before the program runs. */
+	readonly overwritten: Uint8Array | undefined;
+	/** The registers as execve left them, the stack pointer moved if an entry was inserted. */
+	readonly initial: Registers;
+	/** The registers with which stage 1 was entered. */
+	readonly entered: Registers;
+}
+
+export type InstallResult =
+	| { readonly kind: "started"; readonly pending: PendingInstall }
+	/** The process is gone. */
+	| { readonly kind: "dead" }
+	/** 32-bit programs are not covered. */
+	| { readonly kind: "not-64-bit" }
+	| { readonly kind: "failed"; readonly reason: string };
+
+export type StopMeaning =
+	| "none"
+	| "done"
+	| { readonly kind: "failed"; readonly at: "open" | "map"; readonly errno: number };
+
+const ESRCH = 3;
+const EIO = 5;
+const EPERM = 1;
+const EFAULT = 14;
+const FIRST_READ = 16 * 1024;
+const MAX_STACK = 64 * 1024 * 1024;
+/** Distance below the stack pointer at which path and memory map are put: inside the stack's first pages, below the red zone. */
+const SCRATCH_DISTANCE = 1024n;
+
+const failed = (reason: string): InstallResult => ({ kind: "failed", reason });
+
+const memoryFailure = (what: string, errno: number): InstallResult => {
+	if (errno === ESRCH) return { kind: "dead" };
+	if (errno === EPERM || errno === EIO || errno === EFAULT) {
+		return failed(`its memory cannot be ${what} (${errnoName(errno)}): the program file is not readable by this user`);
+	}
+	return failed(`its memory cannot be ${what} (${errnoName(errno)})`);
+};
+
+const paddedToWords = (code: Uint8Array): Uint8Array => {
+	const padded = new Uint8Array((code.length + 7) & ~7);
+	padded.set(code);
+	return padded;
+};
+
+/** The stack as words, read until the auxiliary vector is complete. */
+const readStack = (
+	tid: number,
+	stackPointer: bigint,
+): { words: BigUint64Array; stack: ReturnType<typeof parseInitialStack> & object } | InstallResult => {
+	for (let length = FIRST_READ; length <= MAX_STACK; length *= 4) {
+		const words = new BigUint64Array(length / 8);
+		const count = readMemory(tid, stackPointer, new Uint8Array(words.buffer));
+		if (count < 0) return memoryFailure("read", -count);
+		const known = words.subarray(0, count >> 3);
+		const stack = parseInitialStack(known);
+		if (stack !== "more") return { words: known, stack };
+		if (count < length) break;
+	}
+	return failed("its auxiliary vector was not found on the initial stack");
+};
+
+export class Installer {
+	readonly #setup: InstallSetup;
+	readonly bootstrap: Bootstrap;
+	readonly #code: Uint8Array;
+	readonly #room: BootstrapRoom;
+
+	constructor(setup: InstallSetup) {
+		this.#setup = setup;
+		const { mappingLength, installerOffset } = setup.image;
+		this.bootstrap = assembleBootstrap({ mappingLength, installerOffset });
+		this.#code = paddedToWords(this.bootstrap.code);
+		this.#room = setup.roomFor(this.#code.length);
+	}
+
+	/** Starts the install of a process in its exec stop. On success the process only needs to be resumed. */
+	start(tid: number): InstallResult {
+		const initial = new Registers();
+		if (!readRegisters(tid, initial)) return { kind: "dead" };
+		if (initial.get("cs") === USER32_CS) return { kind: "not-64-bit" };
+		let read: ReturnType<typeof readStack>;
+		try {
+			read = readStack(tid, initial.get("rsp"));
+		} catch (error) {
+			if (error instanceof VsyscallError) return failed(error.message);
+			throw error;
+		}
+		if ("kind" in read) return read;
+		const { words, stack } = read;
+
+		const hostImage = stack.ehdrIndex === undefined ? 0n : (words[stack.ehdrIndex] ?? 0n);
+		let ehdrIndex = stack.ehdrIndex;
+		let auxvCount = stack.auxvCount;
+		if (ehdrIndex === undefined) {
+			const longer = insertEhdr(words, stack, 0n);
+			initial.set("rsp", initial.get("rsp") - 16n);
+			const written = writeMemory(tid, initial.get("rsp"), new Uint8Array(longer.buffer));
+			if (written < 0) return memoryFailure("written", -written);
+			ehdrIndex = stack.auxvIndex + 1;
+			auxvCount += 1;
+		}
+		return this.#enter(tid, initial, {
+			hostImage,
+			ehdrSlot: initial.get("rsp") + BigInt(ehdrIndex * 8),
+			auxv: { address: initial.get("rsp") + BigInt(stack.auxvIndex * 8), size: auxvCount * 16 },
+		});
+	}
+
+	#enter(
+		tid: number,
+		initial: Registers,
+		found: { hostImage: bigint; ehdrSlot: bigint; auxv: { address: bigint; size: number } },
+	): InstallResult {
+		const place = this.#plant(tid, initial.get("rip"), found.hostImage);
+		if ("kind" in place) return place;
+
+		const { path } = this.#setup.files;
+		const map = describeMemory(tid, found.auxv);
+		const scratch = new Uint8Array(PRCTL_MM_MAP_SIZE + path.length);
+		if (map !== undefined) scratch.set(map);
+		scratch.set(path, PRCTL_MM_MAP_SIZE);
+		const scratchAddress = initial.get("rsp") - SCRATCH_DISTANCE;
+		const written = writeMemory(tid, scratchAddress, scratch);
+		if (written < 0) return memoryFailure("written", -written);
+
+		const entered = initial.copy();
+		entered.set("rip", place.bootstrap);
+		entered.set("rdi", BigInt(AT_FDCWD));
+		entered.set("rsi", scratchAddress + BigInt(PRCTL_MM_MAP_SIZE));
+		entered.set("rdx", BigInt(O_RDONLY | O_CLOEXEC));
+		entered.set("r10", BigInt(MAP_PRIVATE));
+		entered.set("r9", 0n);
+		entered.set("rbp", found.hostImage);
+		entered.set("rbx", map === undefined ? 0n : scratchAddress);
+		entered.set("r12", place.overwritten === undefined ? 0n : 1n);
+		entered.set("r14", initial.get("rip"));
+		entered.set("r15", found.ehdrSlot);
+		// No system call to restart: execve's is over.
+		entered.set("orig_rax", -1n);
+		if (!writeRegisters(tid, entered)) return { kind: "dead" };
+		return { kind: "started", pending: { ...place, initial, entered } };
+	}
+
+	/** Puts stage 1 behind the host's code, or, where there is no room, over the program's first bytes until it has run. */
+	#plant(
+		tid: number,
+		entry: bigint,
+		hostImage: bigint,
+	): { bootstrap: bigint; overwritten: Uint8Array | undefined } | InstallResult {
+		let bootstrap = hostImage + BigInt(this.#room ?? 0);
+		let overwritten: Uint8Array | undefined;
+		if (hostImage === 0n || this.#room === undefined) {
+			bootstrap = entry;
+			overwritten = new Uint8Array(this.#code.length);
+			const count = readMemory(tid, entry, overwritten);
+			if (count < 0) return memoryFailure("read", -count);
+		}
+		const result = pokeMemory(tid, bootstrap, this.#code);
+		if (result < 0) return memoryFailure("written", -result);
+		return { bootstrap, overwritten };
+	}
+
+	/** Whether a process that sent itself a signal with these registers is one of ours that stopped, and why. */
+	meaningOfStop(pending: PendingInstall, registers: Registers): StopMeaning {
+		const rip = registers.get("rip");
+		const isAt = (address: bigint): boolean => rip === address || rip === address + 1n;
+		const isBootstrap = isAt(pending.bootstrap + BigInt(this.bootstrap.stopped));
+		const isInstaller = isAt(registers.get("r13") + BigInt(this.#setup.image.installerStopped));
+		if (!isBootstrap && !isInstaller) return "none";
+		const result = BigInt.asIntN(64, registers.get("r12"));
+		if (result >= 0n) return "done";
+		return {
+			kind: "failed",
+			at: this.#failedToOpen(registers, isBootstrap) ? "open" : "map",
+			errno: Number(-BigInt.asIntN(32, result)),
+		};
+	}
+
+	/** Stage 1 moves the descriptor to r8 before it maps; the kernel leaves r8 as it was at the exec: zero. */
+	#failedToOpen(registers: Registers, isBootstrap: boolean): boolean {
+		return (
+			isBootstrap &&
+			registers.get("r10") === BigInt(MAP_PRIVATE) &&
+			registers.get("rdx") === BigInt(O_RDONLY | O_CLOEXEC)
+		);
+	}
+
+	/** Puts back what stage 1 overwrote, and the registers, so that the program starts as execve meant it to. */
+	enterProgram(tid: number, pending: PendingInstall): boolean {
+		if (pending.overwritten !== undefined) pokeMemory(tid, pending.bootstrap, pending.overwritten);
+		const registers = pending.initial.copy();
+		registers.set("rax", 0n);
+		registers.set("orig_rax", -1n);
+		return writeRegisters(tid, registers);
+	}
+
+	/** Fills a file that the process made, and sets its registers so that stage 1 goes on with that descriptor. */
+	continueWith(tid: number, pending: PendingInstall, descriptor: number): boolean {
+		const registers = pending.entered.copy();
+		registers.set("rip", pending.bootstrap + BigInt(this.bootstrap.opened));
+		registers.set("rax", BigInt(descriptor));
+		return writeRegisters(tid, registers);
+	}
+}

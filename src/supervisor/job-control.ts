@@ -1,0 +1,52 @@
+/**
+ * Signals between the shell, us and the program.
+ *
+ * The program is in our process group, so what a terminal sends (^C, ^\, ^Z, hang-up) reaches it without us, and we must survive
+ * ^C and ^\ to tell how it ends. What is sent to us alone (kill, timeout, an init system) goes on to the program.
+ */
+import { closeSync, openSync } from "node:fs";
+import { constants } from "node:os";
+import * as linux from "../linux/constants.ts";
+import { syscallResult } from "../linux/ffi.ts";
+
+/** Sent to one process only; a terminal's hang-up reaches the group through its leader, so it is passed on as well. */
+const FORWARDED = ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const;
+/** A terminal sends these to the whole group. */
+const FROM_TERMINAL = ["SIGINT", "SIGQUIT"] as const;
+
+const SIGSTOP = 19;
+const foregroundGroup = new Int32Array(1);
+
+/** We belong to the group that the controlling terminal listens to. */
+export const isInForeground = (): boolean => {
+	let fd: number;
+	try {
+		fd = openSync("/dev/tty", "r");
+	} catch {
+		return false;
+	}
+	const result = syscallResult(linux.SYS_ioctl, fd, linux.TIOCGPGRP, foregroundGroup);
+	closeSync(fd);
+	return result >= 0 && foregroundGroup[0] === syscallResult(linux.SYS_getpgrp);
+};
+
+/** @param targets the processes that a signal is passed on to */
+export const forwardSignals = (targets: () => readonly number[]): void => {
+	const pass = (name: NodeJS.Signals): void => {
+		for (const pid of targets()) syscallResult(linux.SYS_kill, pid, constants.signals[name]);
+	};
+	for (const name of FORWARDED) process.on(name, () => pass(name));
+	for (const name of FROM_TERMINAL) {
+		process.on(name, () => {
+			if (!isInForeground()) pass(name);
+		});
+	}
+};
+
+/**
+ * Stops us with the program, as a shell expects of the job that it started: without this, a program that stops itself (^Z in an
+ * editor) would leave the shell waiting. Only where a terminal's foreground is concerned: nobody else would wake us.
+ */
+export const stopWithProgram = (): void => {
+	if (isInForeground()) syscallResult(linux.SYS_kill, process.pid, SIGSTOP);
+};

@@ -1,0 +1,32 @@
+/** What the supervisor says about a process to a person: read from /proc, and harmless when /proc is missing. */
+import { readlinkSync, statSync } from "node:fs";
+
+const S_ISUID = 0o4000;
+const S_ISGID = 0o2000;
+const S_IXGRP = 0o010;
+
+/** The path of the program that a process runs. */
+export const programName = (tid: number): string => {
+	try {
+		return readlinkSync(`/proc/${tid}/exe`);
+	} catch {
+		return "a program";
+	}
+};
+
+const euid = process.geteuid?.() ?? 0;
+
+/**
+ * What a setuid or setgid program lost because its tracer has no privileges (ptrace(2), "execve(2) under ptrace").
+ *
+ * @returns the end of a sentence, or undefined when nothing was lost
+ */
+export const droppedPrivileges = (tid: number): string | undefined => {
+	if (euid === 0) return undefined;
+	const file = statSync(`/proc/${tid}/exe`, { throwIfNoEntry: false });
+	if (file === undefined) return undefined;
+	const isSetuid = (file.mode & S_ISUID) !== 0 && file.uid !== euid;
+	const isSetgid = (file.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP) && file.gid !== process.getegid?.();
+	if (!isSetuid && !isSetgid) return undefined;
+	return `is ${isSetuid ? "setuid" : "setgid"}, which the kernel ignores under a tracer without privileges: it runs as you (run vsyscall as root to keep it)`;
+};

@@ -1,0 +1,80 @@
+/**
+ * System calls on behalf of a stopped process, one at a time, as an event machine: the supervisor never waits for one pid.
+ *
+ * A call takes two stops, its entry and its exit (PTRACE_SYSCALL, so no signal is involved). Meanwhile every signal that can be
+ * blocked is blocked in the process, and delivered by the kernel afterwards.
+ */
+import * as linux from "../linux/constants.ts";
+import { syscallResult } from "../linux/ffi.ts";
+import { readRegisters, resumeToSyscall, writeRegisters } from "../linux/ptrace.ts";
+import type { RegisterName } from "../linux/registers.ts";
+import { Registers } from "../linux/registers.ts";
+
+export interface RemoteCall {
+	readonly number: number;
+	readonly args: readonly bigint[];
+}
+
+/** Yields the calls it wants and is given their results (or -errno); ends with what came of it. */
+export type RemoteScript<Result> = Generator<RemoteCall, Result, bigint>;
+
+export type ScriptStep<Result> =
+	/** The process was resumed; the next syscall-stop is the script's. */
+	{ readonly kind: "running" } | { readonly kind: "finished"; readonly result: Result } | { readonly kind: "dead" };
+
+const ARGUMENTS: readonly RegisterName[] = ["rdi", "rsi", "rdx", "r10", "r8", "r9"];
+const SIGSET_SIZE = 8;
+const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn;
+const PTRACE_GETSIGMASK = 0x420a;
+const PTRACE_SETSIGMASK = 0x420b;
+
+export class RemoteCaller<Result> {
+	readonly #tid: number;
+	readonly #script: RemoteScript<Result>;
+	/** Address of a `syscall` instruction in the process. */
+	readonly #instruction: bigint;
+	readonly #registers = new Registers();
+	readonly #mask = new BigUint64Array(1);
+	#isInside = false;
+
+	constructor(tid: number, instruction: bigint, script: RemoteScript<Result>) {
+		this.#tid = tid;
+		this.#instruction = instruction;
+		this.#script = script;
+	}
+
+	/** Makes the first call of the script. */
+	begin(): ScriptStep<Result> {
+		syscallResult(linux.SYS_ptrace, PTRACE_GETSIGMASK, this.#tid, SIGSET_SIZE, this.#mask);
+		this.#setMask(new BigUint64Array([ALL_SIGNALS]));
+		if (!readRegisters(this.#tid, this.#registers)) return { kind: "dead" };
+		return this.#advance(this.#script.next());
+	}
+
+	/** To be called at each syscall-stop of the process. */
+	syscallStop(): ScriptStep<Result> {
+		this.#isInside = !this.#isInside;
+		if (this.#isInside) return resumeToSyscall(this.#tid) ? { kind: "running" } : { kind: "dead" };
+		if (!readRegisters(this.#tid, this.#registers)) return { kind: "dead" };
+		return this.#advance(this.#script.next(BigInt.asIntN(64, this.#registers.get("rax"))));
+	}
+
+	#advance(next: IteratorResult<RemoteCall, Result>): ScriptStep<Result> {
+		if (next.done === true) {
+			this.#setMask(this.#mask);
+			return { kind: "finished", result: next.value };
+		}
+		const { number, args } = next.value;
+		const registers = this.#registers.copy();
+		registers.set("rip", this.#instruction);
+		registers.set("rax", BigInt(number));
+		registers.set("orig_rax", -1n);
+		ARGUMENTS.forEach((name, index) => registers.set(name, args[index] ?? 0n));
+		if (!writeRegisters(this.#tid, registers)) return { kind: "dead" };
+		return resumeToSyscall(this.#tid) ? { kind: "running" } : { kind: "dead" };
+	}
+
+	#setMask(mask: BigUint64Array): void {
+		syscallResult(linux.SYS_ptrace, PTRACE_SETSIGMASK, this.#tid, SIGSET_SIZE, mask);
+	}
+}

@@ -1,0 +1,252 @@
+/**
+ * The loop: a stop of any task of the tree -> one handler -> the task goes on.
+ *
+ * One thread traces and never waits for one task. SIGCHLD says that something may be there; then wait4 is asked until it has
+ * nothing more. Tasks are known by their tid from whatever is seen first: the first stop of a new task can come before the event
+ * of the parent that made it, and threads vanish without a word when another thread of their process calls execve.
+ *
+ * Nothing here is needed for the clock itself: a task that runs on without us reads its page as before.
+ */
+import * as linux from "../linux/constants.ts";
+import { syscallResult } from "../linux/ffi.ts";
+import { eventMessage, listen, readRegisters, resume, seize } from "../linux/ptrace.ts";
+import { Registers } from "../linux/registers.ts";
+import { errnoName } from "../linux/syscall-error.ts";
+import { waitForAny } from "../linux/wait.ts";
+import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
+import type { ExitStatus } from "./exit-status.ts";
+import type { Installer, PendingInstall } from "./install.ts";
+import { makeOwnFile, type OwnFileResult } from "./own-file.ts";
+import type { PageFiles } from "./page-file.ts";
+import { droppedPrivileges, programName } from "./process-facts.ts";
+import { endProcess } from "./refusal.ts";
+import { RemoteCaller, type ScriptStep } from "./remote-call.ts";
+
+/** What happens to a process that cannot be covered. */
+export type OnFailure = "refuse" | "warn";
+
+export interface SupervisorOptions {
+	readonly installer: Installer;
+	readonly files: PageFiles;
+	readonly onFailure: OnFailure;
+	/** The time that was asked for is the host's: a process that is not covered loses nothing. */
+	readonly isHostClock: boolean;
+	/** One line for the user, without "vsyscall: " and newline. */
+	readonly report: (message: string) => void;
+	/** One line for `--verbose`. */
+	readonly trace: (message: string) => void;
+	/** The first process entered, or left, a group-stop. */
+	readonly leadStopped: (signal: number) => void;
+}
+
+interface Task {
+	readonly tid: number;
+	pending: PendingInstall | undefined;
+	caller: RemoteCaller<OwnFileResult> | undefined;
+	/** A stop signal that came while `caller` worked. */
+	heldSignal: number;
+}
+
+const OPTIONS =
+	linux.PTRACE_O_TRACESYSGOOD |
+	linux.PTRACE_O_TRACEFORK |
+	linux.PTRACE_O_TRACEVFORK |
+	linux.PTRACE_O_TRACECLONE |
+	linux.PTRACE_O_TRACEEXEC;
+
+const SIGTRAP = 5;
+const SIGSTOP = 19;
+/** Below the path and the memory map that the install has put there. */
+const SCRATCH_DISTANCE = 2048n;
+
+const describeMapFailure = (errno: number): string =>
+	`the image could not be mapped (${errnoName(errno)})${errno === 12 ? ": a limit of address space (ulimit -v) or of mappings is too small" : ""}`;
+
+export class Supervisor {
+	readonly #options: SupervisorOptions;
+	readonly #tasks = new Map<number, Task>();
+	readonly #registers = new Registers();
+	#lead = 0;
+	#status: ExitStatus | undefined;
+	#hasRefusedLead = false;
+	#isOver = false;
+
+	constructor(options: SupervisorOptions) {
+		this.#options = options;
+	}
+
+	/** Begins to trace the child that will become the first process. @returns 0 or -errno */
+	seize(pid: number): number {
+		this.#lead = pid;
+		return seize(pid, OPTIONS);
+	}
+
+	/** How the first process ended; undefined while it runs. */
+	get status(): ExitStatus | undefined {
+		return this.#status;
+	}
+
+	/** The first process was ended because it could not be covered. */
+	get hasRefusedLead(): boolean {
+		return this.#hasRefusedLead;
+	}
+
+	/** Processes and threads that are traced, the first process first. */
+	get tids(): readonly number[] {
+		return [...this.#tasks.keys()];
+	}
+
+	/** Handles everything that has happened. @returns whether no task is left */
+	drain(): boolean {
+		while (!this.#isOver) {
+			const result = waitForAny();
+			if (result.kind === "nothing") return false;
+			if (result.kind === "no-children") this.#isOver = true;
+			else this.#handle(result.tid, decodeWaitStatus(result.status));
+		}
+		return true;
+	}
+
+	#taskOf(tid: number): Task {
+		let task = this.#tasks.get(tid);
+		if (task === undefined) {
+			task = { tid, pending: undefined, caller: undefined, heldSignal: 0 };
+			this.#tasks.set(tid, task);
+		}
+		return task;
+	}
+
+	#handle(tid: number, stop: Stop): void {
+		switch (stop.kind) {
+			case "exited":
+				return this.#ended(tid, { kind: "exited", exitCode: stop.exitCode });
+			case "killed":
+				return this.#ended(tid, { kind: "killed", signal: stop.signal });
+			case "group-stop":
+				this.#taskOf(tid);
+				listen(tid);
+				if (tid === this.#lead) this.#options.leadStopped(stop.signal);
+				return;
+			case "event-stop":
+				if (stop.event === linux.PTRACE_EVENT_EXEC) return this.#exec(this.#taskOf(tid));
+				this.#taskOf(tid);
+				resume(tid, 0);
+				return;
+			case "syscall-stop":
+				return this.#syscallStop(this.#taskOf(tid));
+			case "signal-delivery-stop":
+				return this.#signalDelivery(this.#taskOf(tid), stop.signal);
+		}
+	}
+
+	#ended(tid: number, status: ExitStatus): void {
+		const task = this.#tasks.get(tid);
+		this.#tasks.delete(tid);
+		if (tid === this.#lead) this.#status = status;
+		if (task?.caller !== undefined) this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
+		if (this.#status !== undefined && tid === this.#lead && this.#tasks.size > 0) {
+			this.#options.trace(`the first process ended; waiting for ${this.#tasks.size} more`);
+		}
+	}
+
+	#exec(task: Task): void {
+		const { tid } = task;
+		// The thread that called execve has taken the id of its process; its former id is gone.
+		const former = eventMessage(tid);
+		if (former !== tid) this.#tasks.delete(former);
+		task.pending = undefined;
+		task.caller = undefined;
+		const { installer, isHostClock, report, trace } = this.#options;
+		const dropped = droppedPrivileges(tid);
+		if (dropped !== undefined) report(`${programName(tid)} (pid ${tid}) ${dropped}`);
+		const result = installer.start(tid);
+		switch (result.kind) {
+			case "started":
+				task.pending = result.pending;
+				resume(tid, 0);
+				return;
+			case "dead":
+				return;
+			case "not-64-bit":
+				if (!isHostClock) return this.#uncovered(task, "is a 32-bit program, which this release does not cover");
+				trace(`${programName(tid)} (pid ${tid}) is a 32-bit program: real time`);
+				resume(tid, 0);
+				return;
+			case "failed":
+				return this.#uncovered(task, `could not be covered: ${result.reason}`);
+		}
+	}
+
+	/** The process is in a stop, before its first instruction. */
+	#uncovered(task: Task, reason: string): void {
+		const { onFailure, report } = this.#options;
+		const { tid } = task;
+		const name = `${programName(tid)} (pid ${tid})`;
+		if (onFailure === "warn") {
+			report(`${name} ${reason}; it runs in real time`);
+			this.#enter(task);
+			return;
+		}
+		report(`${name} ${reason}; it was not started (--on-failure=warn runs it in real time)`);
+		if (tid === this.#lead) this.#hasRefusedLead = true;
+		task.pending = undefined;
+		endProcess(tid);
+	}
+
+	/** Starts the program as execve left it. */
+	#enter(task: Task): void {
+		const { pending } = task;
+		task.pending = undefined;
+		if (pending !== undefined && !this.#options.installer.enterProgram(task.tid, pending)) return;
+		resume(task.tid, 0);
+	}
+
+	#signalDelivery(task: Task, signal: number): void {
+		const { tid, pending } = task;
+		if (task.caller !== undefined) {
+			// Only SIGSTOP cannot be blocked meanwhile.
+			task.heldSignal = signal;
+			resume(tid, 0);
+			return;
+		}
+		if (pending !== undefined && (signal === SIGSTOP || signal === SIGTRAP)) {
+			if (!readRegisters(tid, this.#registers)) return;
+			const meaning = this.#options.installer.meaningOfStop(pending, this.#registers);
+			if (meaning === "done") return this.#enter(task);
+			if (meaning !== "none") return this.#installFailed(task, pending, meaning);
+		}
+		resume(tid, signal);
+	}
+
+	#installFailed(task: Task, pending: PendingInstall, failure: { at: "open" | "map"; errno: number }): void {
+		const { tid } = task;
+		if (failure.at === "map") return this.#uncovered(task, describeMapFailure(failure.errno));
+		this.#options.trace(
+			`${programName(tid)} (pid ${tid}) cannot open our file (${errnoName(failure.errno)}): it makes its own`,
+		);
+		const { installer, files } = this.#options;
+		const instruction = pending.bootstrap + BigInt(installer.bootstrap.syscall);
+		const scratch = pending.initial.get("rsp") - SCRATCH_DISTANCE;
+		task.caller = new RemoteCaller(tid, instruction, makeOwnFile({ tid, scratch, files }));
+		this.#afterStep(task, task.caller.begin());
+	}
+
+	#syscallStop(task: Task): void {
+		if (task.caller === undefined) {
+			resume(task.tid, 0);
+			return;
+		}
+		this.#afterStep(task, task.caller.syscallStop());
+	}
+
+	#afterStep(task: Task, step: ScriptStep<OwnFileResult>): void {
+		if (step.kind !== "finished") return;
+		const { tid, pending, heldSignal } = task;
+		task.caller = undefined;
+		if (heldSignal !== 0) syscallResult(linux.SYS_tgkill, tid, tid, heldSignal);
+		task.heldSignal = 0;
+		if (step.result.kind === "failed") return this.#uncovered(task, `could not be covered: ${step.result.reason}`);
+		if (pending !== undefined && this.#options.installer.continueWith(tid, pending, step.result.descriptor))
+			resume(tid, 0);
+	}
+}

@@ -1,0 +1,109 @@
+/**
+ * clock_gettime(id rdi, timespec rsi).
+ *
+ * REALTIME and TAI: the host's function fills the caller's timespec, then the wall offset is added. REALTIME_COARSE and
+ * MONOTONIC_COARSE are read from the host's page. Every other id (MONOTONIC, CPU, dynamic, unknown, negative) is the host's
+ * business: a jump. A bad pointer faults here or in the host's code, as it does natively.
+ */
+import { memory, ripRelative } from "../asm/operands.ts";
+import { eax, edi, r9, r10, r11, rax, rcx, rdx, rsi, rsp } from "../asm/registers.ts";
+import * as ids from "./host.ts";
+import { type Emission, emitCarry, emitLoadWall, emitReadHostCoarse, emitReadSlot } from "./wall.ts";
+
+/** Bytes of our frame: the timespec pointer and the offset, and the alignment of the stack at the call. */
+const FRAME = 24;
+const WALL_IDS = (1 << ids.CLOCK_REALTIME) | (1 << ids.CLOCK_TAI);
+
+export const emitClockGettime = (emission: Emission): void => {
+	const { assembler, links, host } = emission;
+	const hostClockGettime = ripRelative(links.own("clock_gettime"));
+	const forward = assembler.label("forward");
+	const realtimeCoarse = assembler.label("realtime coarse");
+	const monotonicCoarse = assembler.label("monotonic coarse");
+	const chain = assembler.label("chain");
+
+	assembler.endbr();
+	assembler.cmp(edi, ids.CLOCK_TAI);
+	assembler.jcc("a", forward);
+	assembler.mov(eax, WALL_IDS);
+	assembler.bt(eax, edi);
+	const again = assembler.label("again");
+	const notWall = assembler.label("not a wall clock");
+	assembler.jcc("ae", notWall);
+	assembler.bind(again);
+	const inSlot = assembler.label("in slot");
+	emitLoadWall(emission, inSlot);
+
+	// The clock id and the timespec go to the host's function as they came.
+	assembler.bind(chain);
+	assembler.sub(rsp, FRAME);
+	assembler.cfaOffset(FRAME + 8);
+	assembler.mov(memory(rsp), rsi);
+	assembler.mov(memory(rsp, 8), rax);
+	assembler.mov(memory(rsp, 16), rcx);
+	assembler.call(hostClockGettime);
+	assembler.mov(rsi, memory(rsp));
+	assembler.mov(rdx, memory(rsp, 8));
+	assembler.mov(rcx, memory(rsp, 16));
+	assembler.add(rsp, FRAME);
+	assembler.cfaOffset(8);
+	const failed = assembler.label("failed");
+	assembler.test(eax, eax);
+	assembler.jcc("nz", failed);
+	assembler.add(rdx, memory(rsi));
+	assembler.add(rcx, memory(rsi, 8));
+	emitCarry(emission);
+	assembler.mov(memory(rsi), rdx);
+	assembler.mov(memory(rsi, 8), rcx);
+	assembler.bind(failed);
+	assembler.ret();
+
+	assembler.bind(inSlot);
+	emitReadSlot(emission, { again, offset: chain });
+	const frozenUtc = assembler.label("frozen utc");
+	assembler.cmp(edi, ids.CLOCK_TAI);
+	assembler.jcc("nz", frozenUtc);
+	assembler.add(r9, r11);
+	assembler.bind(frozenUtc);
+	const storeHost = assembler.label("store");
+	assembler.bind(storeHost);
+	assembler.mov(memory(rsi), r9);
+	assembler.mov(memory(rsi, 8), r10);
+	assembler.mov(eax, 0);
+	assembler.ret();
+
+	assembler.bind(notWall);
+	assembler.cmp(edi, ids.CLOCK_REALTIME_COARSE);
+	assembler.jcc("z", realtimeCoarse);
+	if (host.coarse !== undefined) {
+		assembler.cmp(edi, ids.CLOCK_MONOTONIC_COARSE);
+		assembler.jcc("z", monotonicCoarse);
+	}
+	assembler.bind(forward);
+	assembler.jmp(hostClockGettime);
+
+	assembler.bind(realtimeCoarse);
+	const coarseInSlot = assembler.label("coarse in slot");
+	const coarseOffset = assembler.label("coarse offset");
+	emitLoadWall(emission, coarseInSlot);
+	assembler.bind(coarseOffset);
+	if (host.coarse === undefined) assembler.jmp(chain);
+	else {
+		emitReadHostCoarse(emission, { sequence: host.coarse.sequence, clock: host.coarse.realtime, call: chain });
+		assembler.lea(rdx, { kind: "memory", base: r9, index: rax, scale: 1, displacement: 0 });
+		assembler.add(rcx, r10);
+		emitCarry(emission);
+		assembler.mov(memory(rsi), rdx);
+		assembler.mov(memory(rsi, 8), rcx);
+		assembler.mov(eax, 0);
+		assembler.ret();
+
+		assembler.bind(monotonicCoarse);
+		emitReadHostCoarse(emission, { sequence: host.coarse.sequence, clock: host.coarse.monotonic, call: forward });
+		assembler.jmp(storeHost);
+	}
+
+	assembler.bind(coarseInSlot);
+	emitReadSlot(emission, { again: realtimeCoarse, offset: coarseOffset });
+	assembler.jmp(storeHost);
+};

@@ -1,0 +1,174 @@
+/**
+ * Our vDSO: functions -> machine code -> a shared object that is mapped as it stands.
+ *
+ *     image (r-x, whole pages) | link page (r--, private) | vvar page (r--, shared)
+ *
+ * The three stand side by side in every process, so the code reaches both pages rip-relative. In the file the vvar page follows
+ * the image at once; the link page has no bytes there.
+ */
+import { Assembler } from "../asm/assembler.ts";
+import { Label } from "../asm/operands.ts";
+import { eax } from "../asm/registers.ts";
+import { EM_X86_64, NT_LINUX_VERSION } from "../elf/constants.ts";
+import { type ExportedFunction, writeSharedObject } from "../elf/shared-object.ts";
+import { VsyscallError } from "../errors.ts";
+import { PAGE_SIZE } from "../vvar/layout.ts";
+import { emitClockGettime } from "./clock-gettime.ts";
+import { emitForward } from "./forward.ts";
+import { emitGetcpu } from "./getcpu.ts";
+import { emitGettimeofday } from "./gettimeofday.ts";
+import { type HostVdso, OWN_FUNCTIONS, type OwnFunction } from "./host.ts";
+import { emitInstaller } from "./installer.ts";
+import { LinkPage } from "./link-page.ts";
+import { emitTime } from "./time.ts";
+import type { Emission } from "./wall.ts";
+
+export interface Image {
+	/** A whole number of pages. */
+	readonly bytes: Uint8Array;
+	/** Offset of stage 2 of the install, and of the instruction at which it stops, in the image. */
+	readonly installerOffset: number;
+	readonly installerStopped: number;
+	/** Bytes of address space: image, link page, vvar page. */
+	readonly mappingLength: number;
+	/** Offset of the vvar page in the file, which has `pageFileOffset + PAGE_SIZE` bytes. */
+	readonly pageFileOffset: number;
+}
+
+const VERSION = "LINUX_2.6";
+const SONAME = "linux-vdso.so.1";
+/** Functions start on a cache line's half, as the kernel's compiler aligns them. */
+const FUNCTION_ALIGNMENT = 32;
+
+/** LINUX_VERSION_CODE of the first kernel with all five functions in its vDSO, 5.3: what the note promises. */
+const LINUX_VERSION_CODE = (5 << 16) | (3 << 8);
+
+const emitOwn = (emission: Emission, name: OwnFunction): void => {
+	switch (name) {
+		case "clock_gettime":
+			return emitClockGettime(emission);
+		case "gettimeofday":
+			return emitGettimeofday(emission);
+		case "time":
+			return emitTime(emission);
+		case "getcpu":
+			return emitGetcpu(emission);
+		case "clock_getres":
+			return emitForward(emission, emission.links.own("clock_getres"));
+	}
+};
+
+interface Block {
+	readonly name: string;
+	readonly start: Label;
+	readonly end: Label;
+	readonly exports: readonly Omit<ExportedFunction, "start" | "size">[];
+}
+
+/**
+ * Generates the image for a host.
+ *
+ * @throws {VsyscallError} ERR_VSYSCALL_IMAGE when the host has more functions than the link page has words.
+ */
+export const buildImage = (host: HostVdso): Image => {
+	const assembler = new Assembler(64);
+	const links = new LinkPage(host);
+	if ([...links.words].length * 8 > PAGE_SIZE) {
+		throw new VsyscallError(
+			"ERR_VSYSCALL_IMAGE",
+			`the host's vDSO exports ${host.functions.length} functions, more than the link page holds`,
+		);
+	}
+	const emission: Emission = { assembler, page: new Label("vvar page"), links, host };
+	const blocks: Block[] = [];
+	const block = (name: string, exports: Block["exports"], emit: () => void): Block => {
+		assembler.align(FUNCTION_ALIGNMENT);
+		const made = { name, start: new Label(name), end: new Label(`end of ${name}`), exports };
+		assembler.bind(made.start);
+		emit();
+		assembler.bind(made.end);
+		blocks.push(made);
+		return made;
+	};
+
+	for (const name of OWN_FUNCTIONS) {
+		const exports = [
+			{ name: `__vdso_${name}`, binding: "global", version: VERSION },
+			{ name, binding: "weak", version: VERSION },
+		] as const;
+		block(name, exports, () => emitOwn(emission, name));
+	}
+	for (const offset of new Set(links.forwarded.map((entry) => entry.offset))) {
+		const aliases = links.forwarded.filter((entry) => entry.offset === offset);
+		const [first] = aliases;
+		if (first !== undefined) block(first.name, aliases, () => emitForward(emission, links.forward(first)));
+	}
+	const syscallStubs = new Map<number, Label>();
+	for (const { target } of links.words) {
+		if (target.kind !== "syscall") continue;
+		const stub = block(`syscall ${target.number}`, [], () => {
+			assembler.mov(eax, target.number);
+			assembler.syscall();
+			assembler.ret();
+		});
+		syscallStubs.set(target.number, stub.start);
+	}
+	const labels = {
+		linkPage: new Label("link page"),
+		pageFileOffset: new Label("vvar page in the file"),
+		stopped: new Label("installer stopped"),
+		syscallStubs,
+	};
+	const installer = block("installer", [], () => emitInstaller(emission, labels));
+	const code = assembler.assemble();
+
+	let textOffset = 0;
+	const versions = [...new Set([VERSION, ...links.forwarded.map((entry) => entry.version)])];
+	const version = new Uint8Array(4);
+	new DataView(version.buffer).setUint32(0, LINUX_VERSION_CODE, true);
+	const bytes = writeSharedObject({
+		bits: 64,
+		machine: EM_X86_64,
+		soname: SONAME,
+		versions,
+		functions: blocks.flatMap(({ start, end, exports }) =>
+			exports.map((entry) => ({
+				name: entry.name,
+				binding: entry.binding,
+				version: entry.version,
+				start: code.offsetOf(start),
+				size: code.offsetOf(end) - code.offsetOf(start),
+			})),
+		),
+		notes: [{ name: "Linux", type: NT_LINUX_VERSION, description: version }],
+		textSize: code.bytes.length,
+		frames: blocks.map(({ start, end }) => {
+			const [first, last] = [code.offsetOf(start), code.offsetOf(end)];
+			const rules = code.frameNotes
+				.filter((note) => note.offset >= first && note.offset < last)
+				.map((note) => ({ ...note, offset: note.offset - first }));
+			return { start: first, length: last - first, rules };
+		}),
+		text: ({ offset, imageSize }) => {
+			textOffset = offset;
+			const places = new Map<Label, number>([
+				[labels.linkPage, imageSize],
+				[labels.pageFileOffset, imageSize],
+				[emission.page, imageSize + PAGE_SIZE],
+			]);
+			for (const word of links.words) places.set(word.label, imageSize + word.offset);
+			return code.link((label) => {
+				const place = places.get(label);
+				if (place === undefined) throw new VsyscallError("ERR_VSYSCALL_IMAGE", `nothing is at ${label.name}`);
+				return place - offset;
+			});
+		},
+	});
+	return {
+		bytes,
+		installerOffset: textOffset + code.offsetOf(installer.start),
+		installerStopped: textOffset + code.offsetOf(labels.stopped),
+		mappingLength: bytes.length + 2 * PAGE_SIZE,
+		pageFileOffset: bytes.length,
+	};
+};

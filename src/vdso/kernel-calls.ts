@@ -1,0 +1,23 @@
+/** Numbers that our machine code hands to the kernel: syscall_64.tbl, uapi/linux/{mman,prctl,fcntl}.h, asm/signal.h. */
+export const SYS_mmap = 9;
+export const SYS_close = 3;
+export const SYS_mprotect = 10;
+export const SYS_getpid = 39;
+export const SYS_kill = 62;
+export const SYS_prctl = 157;
+export const SYS_openat = 257;
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const PROT_EXEC = 4;
+export const MAP_SHARED = 0x01;
+export const MAP_PRIVATE = 0x02;
+export const MAP_FIXED = 0x10;
+export const MAP_ANONYMOUS = 0x20;
+
+export const SIGSTOP = 19;
+
+export const PR_SET_MM = 35;
+export const PR_SET_MM_MAP = 14;
+/** sizeof(struct prctl_mm_map): uapi/linux/prctl.h. */
+export const PRCTL_MM_MAP_SIZE = 104;

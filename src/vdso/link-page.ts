@@ -1,0 +1,76 @@
+/**
+ * The link page: one page per process, right behind the image, with the addresses that differ from process to process.
+ *
+ * It is to the image what the global offset table is to a shared object: filled once at install, then read-only. Word n is the
+ * address of the n-th function below; the last word is the host's image itself, from which its data pages are reached.
+ */
+import type { Label } from "../asm/operands.ts";
+import { Label as CodeLabel } from "../asm/operands.ts";
+import { type HostFunction, type HostVdso, OWN_FUNCTIONS, type OwnFunction, SYSCALLS } from "./host.ts";
+
+/** Where a word of the page points to. */
+export type LinkTarget =
+	| { readonly kind: "host"; readonly offset: number }
+	/** The host exports no such function: a stub of ours makes the system call. */
+	| { readonly kind: "syscall"; readonly number: number };
+
+export interface LinkWord {
+	readonly label: Label;
+	readonly target: LinkTarget;
+	/** Offset in the link page. */
+	readonly offset: number;
+}
+
+export class LinkPage {
+	readonly #words = new Map<string, LinkWord>();
+	/** The host's functions beyond the five that we write ourselves, once each. */
+	readonly forwarded: readonly HostFunction[];
+	readonly hostImage: LinkWord;
+
+	constructor(host: HostVdso) {
+		const hostFunction = (name: string): HostFunction | undefined =>
+			host.functions.find((entry) => entry.name === `__vdso_${name}`) ??
+			host.functions.find((entry) => entry.name === name);
+		for (const name of OWN_FUNCTIONS) {
+			const entry = hostFunction(name);
+			this.#add(
+				name,
+				entry === undefined ? { kind: "syscall", number: SYSCALLS[name] } : { kind: "host", offset: entry.offset },
+			);
+		}
+		const own = new Set<string>(OWN_FUNCTIONS.flatMap((name) => [name, `__vdso_${name}`]));
+		this.forwarded = host.functions.filter((entry) => !own.has(entry.name));
+		for (const entry of this.forwarded) {
+			if (!this.#words.has(forwardKey(entry))) this.#add(forwardKey(entry), { kind: "host", offset: entry.offset });
+		}
+		this.hostImage = this.#add("host image", { kind: "host", offset: 0 });
+	}
+
+	#add(name: string, target: LinkTarget): LinkWord {
+		const word = { label: new CodeLabel(`link:${name}`), target, offset: this.#words.size * 8 };
+		this.#words.set(name, word);
+		return word;
+	}
+
+	get words(): Iterable<LinkWord> {
+		return this.#words.values();
+	}
+
+	/** The word that holds the address of one of the five functions. */
+	own(name: OwnFunction): Label {
+		return this.#label(name);
+	}
+
+	/** The word that holds the address of a forwarded function; aliases share one. */
+	forward(entry: HostFunction): Label {
+		return this.#label(forwardKey(entry));
+	}
+
+	#label(name: string): Label {
+		const word = this.#words.get(name);
+		if (word === undefined) throw new RangeError(`The link page has no word for ${name}`);
+		return word.label;
+	}
+}
+
+const forwardKey = (entry: HostFunction): string => `+${entry.offset}`;
