@@ -23,3 +23,7 @@ export const splitNanoseconds = (value: Nanoseconds): { readonly seconds: bigint
 	const rest = ((value % NANOSECONDS_PER_SECOND) + NANOSECONDS_PER_SECOND) % NANOSECONDS_PER_SECOND;
 	return { seconds: (value - rest) / NANOSECONDS_PER_SECOND, nanoseconds: rest };
 };
+
+/** The inverse of `splitNanoseconds`. */
+export const joinNanoseconds = (seconds: bigint, rest: bigint): Nanoseconds =>
+	nanoseconds(seconds * NANOSECONDS_PER_SECOND + rest);

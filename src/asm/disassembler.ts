@@ -16,7 +16,7 @@ export interface DisassembledInstruction {
 	/** From the first byte of the code. */
 	readonly offset: number;
 	readonly bytes: Uint8Array;
-	/** `(bad)` where the processor would raise #UD, or where the code ends inside an instruction. */
+	/** `(bad)` where the bytes are no instruction, or end inside one. */
 	readonly text: string;
 }
 

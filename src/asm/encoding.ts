@@ -100,17 +100,25 @@ const baseAddress = (base: Register, displacement: number): Address => {
 	return { ...place, bytes: [mod | (base.number & 7), ...tail] };
 };
 
+/** `[displacement]`: plain in 32-bit code; in 64-bit code those bytes are rip-relative, and a SIB without base and index is needed. */
+const absoluteAddress = (bits: Bits, displacement: number): Address => ({
+	bytes: [...(bits === 64 ? [0x04, 0x25] : [0x05]), ...immediateBytes(displacement, 4)],
+	rexX: 0,
+	rexB: 0,
+});
+
 const basedAddress = (bits: Bits, { base, index, scale, displacement }: BasedMemory): Address => {
 	checkAddressRegister(bits, base);
 	checkAddressRegister(bits, index);
-	if (base !== undefined && index === undefined) return baseAddress(base, displacement);
-	if (index?.number === 4) fail(`${index.name} cannot be an index`);
-	const rexX = (index?.number ?? 0) >> 3;
-	const sibIndex = { 1: 0, 2: 0x40, 4: 0x80, 8: 0xc0 }[scale] | (((index?.number ?? 4) & 7) << 3);
-	// Without a base: SIB and disp32, also without an index, where plain mod 00 r/m 101 is rip-relative in 64-bit code.
-	if (base === undefined) return { bytes: [0x04, sibIndex | 5, ...immediateBytes(displacement, 4)], rexX, rexB: 0 };
+	if (index === undefined)
+		return base === undefined ? absoluteAddress(bits, displacement) : baseAddress(base, displacement);
+	if (index.number === 4) fail(`${index.name} cannot be an index`);
+	const rexX = index.number >> 3;
+	const scaledIndex = { 1: 0, 2: 0x40, 4: 0x80, 8: 0xc0 }[scale] | ((index.number & 7) << 3);
+	// mod 00 with base 101b: no base, and always 32 bits of displacement.
+	if (base === undefined) return { bytes: [0x04, scaledIndex | 5, ...immediateBytes(displacement, 4)], rexX, rexB: 0 };
 	const { mod, tail } = displacementOf(base, displacement);
-	return { bytes: [mod | 4, sibIndex | (base.number & 7), ...tail], rexX, rexB: base.number >> 3 };
+	return { bytes: [mod | 4, scaledIndex | (base.number & 7), ...tail], rexX, rexB: base.number >> 3 };
 };
 
 const addressOf = (bits: Bits, operand: Register | Memory): Address => {

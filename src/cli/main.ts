@@ -46,15 +46,19 @@ program
 		}
 	});
 
-try {
-	await program.parseAsync();
-	process.exit();
-} catch (error) {
-	if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : EXIT_OWN_FAILURE);
-	say(
-		error instanceof VsyscallError
-			? error.message
-			: `internal error: ${error instanceof Error ? error.stack : String(error)}`,
-	);
-	process.exit(exitCodeOf(error));
-}
+const main = async (): Promise<void> => {
+	try {
+		await program.parseAsync();
+		process.exit();
+	} catch (error) {
+		if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : EXIT_OWN_FAILURE);
+		say(
+			error instanceof VsyscallError
+				? error.message
+				: `internal error: ${error instanceof Error ? error.stack : String(error)}`,
+		);
+		process.exit(exitCodeOf(error));
+	}
+};
+
+void main();

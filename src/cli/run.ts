@@ -6,7 +6,6 @@ import { inheritedArguments } from "../linux/inherited-state.ts";
 import type { ExitStatus } from "../supervisor/exit-status.ts";
 import { run } from "../supervisor/run.ts";
 import type { OnFailure } from "../supervisor/supervisor.ts";
-import { nanoseconds } from "../units.ts";
 import { say } from "./messages.ts";
 import { hostRealtime } from "../linux/host-vdso.ts";
 
@@ -22,7 +21,7 @@ export const runProgram = async (command: readonly string[], flags: RunFlags): P
 	checkHost();
 	const spec = parseClockSpec(flags.clock);
 	const anchor = {
-		realtime: nanoseconds(hostRealtime()),
+		realtime: hostRealtime(),
 		get zone() {
 			return localZone();
 		},

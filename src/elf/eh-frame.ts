@@ -4,20 +4,16 @@
  * One CIE (augmentation "zR", pc-relative 4-byte pointers), one FDE per function, and the sorted search table that unwinders
  * use through PT_GNU_EH_FRAME (LSB Core, "Exception Frames"; DWARF 4, section 6.4).
  */
+import type { FrameNote } from "../asm/code.ts";
 import { ByteWriter } from "../bytes.ts";
 import * as elf from "./constants.ts";
-
-/** A rule that holds from `offset` (bytes from the start of the function) on. */
-export type FrameRule =
-	| { readonly kind: "cfa-offset"; readonly offset: number; readonly cfaOffset: number }
-	| { readonly kind: "return-address-undefined"; readonly offset: number };
 
 export interface FunctionFrame {
 	/** Offset of the function in the image. */
 	readonly start: number;
 	readonly length: number;
 	/** In ascending order of `offset`. At offset 0 the CFA is one word above the stack pointer. */
-	readonly rules: readonly FrameRule[];
+	readonly rules: readonly FrameNote[];
 }
 
 /** The DWARF numbers of a class: psABI x86-64 figure 3.36, psABI i386 table 2.14. */

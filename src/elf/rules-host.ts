@@ -6,6 +6,7 @@
  * (LINUX_2.6 by its hash, DT_VERDEF without a null check).
  */
 import * as constants from "./constants.ts";
+import type { DynamicEntry } from "./dynamic.ts";
 import { hex } from "./elf-error.ts";
 import { sysvHash } from "./hash.ts";
 import {
@@ -123,8 +124,10 @@ const linuxVersion = ({ elf: { versionDefinitions } }: MappableImage): readonly 
 
 const exportsVersioned = ({ exported }: MappableImage): readonly string[] =>
 	exported
-		.filter(({ version, isHidden }) => version !== VERSION || isHidden)
-		.map(({ name, version }) => `${name} has version ${version ?? "none"}, expected ${VERSION} by default`);
+		.filter(({ version, isHidden }) => version === undefined || isHidden)
+		.map(
+			({ name, version }) => `${name} has ${version === undefined ? "no version" : `the hidden version ${version}`}`,
+		);
 
 const baseVersion = ({ elf }: MappableImage): readonly string[] => {
 	const base = elf.versionDefinitions.filter(({ flags }) => (flags & constants.VER_FLG_BASE) !== 0);
@@ -145,6 +148,8 @@ const exportsFunctions = ({ exported, code }: MappableImage): readonly string[] 
 		.map(({ name, value, size }) => `${name} of ${hex(size)} bytes at ${hex(value)} is not inside the code`),
 ];
 
+const isTextRelocated = ({ value }: DynamicEntry): boolean => (value & BigInt(constants.DF_TEXTREL)) !== 0n;
+
 /** Tables with entries, by the tag of their size; text relocations by themselves. */
 const relocations = (image: MappableImage): readonly string[] => {
 	const tables = [
@@ -153,13 +158,12 @@ const relocations = (image: MappableImage): readonly string[] => {
 		["DT_RELR", constants.DT_RELR, constants.DT_RELRSZ],
 		["DT_JMPREL", constants.DT_JMPREL, constants.DT_PLTRELSZ],
 	] as const;
-	const flags = valueOfTag(image, constants.DT_FLAGS) ?? 0n;
 	return [
 		...tables
 			.filter(([, tag, size]) => valueOfTag(image, tag) !== undefined && valueOfTag(image, size) !== 0n)
 			.map(([name]) => `${name} with entries`),
 		...unless(valueOfTag(image, constants.DT_TEXTREL) === undefined, "DT_TEXTREL"),
-		...unless((flags & BigInt(constants.DF_TEXTREL)) === 0n, "DF_TEXTREL"),
+		...unless(!entriesWithTag(image, constants.DT_FLAGS).some(isTextRelocated), "DF_TEXTREL"),
 	];
 };
 
@@ -242,7 +246,11 @@ export const HOST_RULES: readonly Rule[] = [
 		check: versionTables,
 	},
 	{ name: "linux-version", requires: `Version ${VERSION} is defined.`, check: linuxVersion },
-	{ name: "exports-versioned", requires: `Every exported symbol has the version ${VERSION}.`, check: exportsVersioned },
+	{
+		name: "exports-versioned",
+		requires: "Every exported symbol has a version, and that is its default.",
+		check: exportsVersioned,
+	},
 	{ name: "base-version", requires: "The base version is the soname, at index 1.", check: baseVersion },
 	{
 		name: "exports-functions",

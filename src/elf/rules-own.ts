@@ -160,7 +160,9 @@ const noOverlap = ({ exported }: MappableImage): readonly string[] => {
 };
 
 const versionSymbols = ({ elf: { symbols, versionDefinitions } }: MappableImage): readonly string[] => {
-	const named = new Set(symbols.filter(isVersionSymbol).map(({ name }) => name));
+	const named = new Set(
+		symbols.filter((symbol) => isExported(symbol) && isVersionSymbol(symbol)).map(({ name }) => name),
+	);
 	return versionDefinitions
 		.filter(({ name, flags }) => (flags & constants.VER_FLG_BASE) === 0 && !named.has(name))
 		.map(({ name }) => `no absolute symbol ${name}`);

@@ -14,11 +14,14 @@ import { OWN_RULES } from "./rules-own.ts";
 export type Profile = "host" | "own";
 
 export interface Violation {
-	/** `name` of a rule, or "readable" when the bytes cannot be read as ELF at all. */
+	/** `name` of a rule; "size" or "readable" when the bytes are too many or not ELF, so that no rule was checked. */
 	readonly rule: string;
 	/** What was found, and what was expected. */
 	readonly detail: string;
 }
+
+/** Rules compare symbols, frames and sections with each other: a vDSO has few. The kernel's has 8 to 12 KiB. */
+const LARGEST_BYTES = 64 * 1024;
 
 /** Every rule of a profile, in the order in which they are checked. */
 export const RULES: Readonly<Record<Profile, readonly Rule[]>> = {
@@ -48,6 +51,9 @@ const check = (rule: Rule, image: MappableImage): readonly Violation[] => {
  * @returns every violation, in the order of `RULES`; none for a good image. Never throws on account of `bytes`.
  */
 export const verifyImage = (bytes: Uint8Array, profile: Profile): readonly Violation[] => {
+	if (bytes.length > LARGEST_BYTES) {
+		return [{ rule: "size", detail: `${bytes.length} bytes, expected at most ${LARGEST_BYTES}` }];
+	}
 	const image = orError(() => readMappableImage(bytes));
 	if (typeof image === "string") return [{ rule: "readable", detail: image }];
 	return RULES[profile].flatMap((rule) => check(rule, image));

@@ -1,7 +1,7 @@
 /** Numbers of the x86-64 Linux ABI, spelled as in the manual pages: syscall_64.tbl and include/uapi/linux. */
 
 // System calls
-export const SYS_write = 1;
+export const SYS_read = 0;
 export const SYS_close = 3;
 export const SYS_mmap = 9;
 export const SYS_munmap = 11;
@@ -15,6 +15,7 @@ export const SYS_ptrace = 101;
 export const SYS_getpgrp = 111;
 export const SYS_futex = 202;
 export const SYS_clock_gettime = 228;
+export const SYS_openat = 257;
 export const SYS_tgkill = 234;
 export const SYS_prlimit64 = 302;
 export const SYS_process_vm_readv = 310;

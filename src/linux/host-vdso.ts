@@ -10,6 +10,7 @@ import * as elf from "../elf/constants.ts";
 import { openElf, readProgramHeaders } from "../elf/headers.ts";
 import { readElf } from "../elf/reader.ts";
 import type { HostCoarseClocks, HostFunction, HostVdso } from "../vdso/host.ts";
+import { joinNanoseconds, type Nanoseconds, NANOSECONDS_PER_SECOND } from "../units.ts";
 import * as linux from "./constants.ts";
 import { ownAuxv, rawSyscall, syscallResult, viewMemory } from "./ffi.ts";
 import { createMemoryFile } from "./memfd.ts";
@@ -148,16 +149,13 @@ export const zeroTail = (image: Uint8Array, length: number): number | undefined 
 
 /** TAI minus UTC of the host, whole seconds: 0 where nobody has told the kernel. */
 export const readTaiOffset = (): bigint => {
-	const [utcSeconds, utcRest] = readClock(linux.CLOCK_REALTIME);
-	const [taiSeconds, taiRest] = readClock(linux.CLOCK_TAI);
+	const utc = joinNanoseconds(...readClock(linux.CLOCK_REALTIME));
+	const tai = joinNanoseconds(...readClock(linux.CLOCK_TAI));
 	// The two reads are some microseconds apart, so the difference is rounded.
-	return (
-		(taiSeconds * 1_000_000_000n + taiRest - utcSeconds * 1_000_000_000n - utcRest + 500_000_000n) / 1_000_000_000n
-	);
+	return (tai - utc + NANOSECONDS_PER_SECOND / 2n) / NANOSECONDS_PER_SECOND;
 };
 
 /** The host's CLOCK_REALTIME in nanoseconds, before any transformation of ours. */
-export const hostRealtime = (): bigint => {
-	const [seconds, rest] = readClock(linux.CLOCK_REALTIME);
-	return seconds * 1_000_000_000n + rest;
+export const hostRealtime = (): Nanoseconds => {
+	return joinNanoseconds(...readClock(linux.CLOCK_REALTIME));
 };

@@ -10,7 +10,7 @@
  * ignored when Node started are lost: Node resets them before any of our code runs (docs/limits.md).
  */
 import { Assembler } from "../asm/assembler.ts";
-import { memory } from "../asm/operands.ts";
+import { type Memory, memory } from "../asm/operands.ts";
 import { eax, edi, edx, esi, r10d, r12, rbx, rdi, rdx, rsi } from "../asm/registers.ts";
 import { setU32, setU64 } from "../bytes.ts";
 import * as linux from "./constants.ts";
@@ -68,13 +68,15 @@ const FUTEX_WAIT_PRIVATE = 128;
 const SIGSET_SIZE = 8;
 const EXIT_NOT_EXECUTED = 127;
 
+/** A field of the block, whose address the child keeps in rbx. */
+const field = (name: keyof typeof BLOCK): Memory => memory(rbx, BLOCK[name]);
+
 const assembleChild = (): Uint8Array => {
 	const assembler = new Assembler(64);
 	const call = (number: number): void => {
 		assembler.mov(eax, number);
 		assembler.syscall();
 	};
-	const field = (name: keyof typeof BLOCK) => memory(rbx, BLOCK[name]);
 	const [wait, go, exit] = [assembler.label("wait"), assembler.label("go"), assembler.label("exit")];
 	assembler.mov(rbx, rdi);
 	// If the supervisor dies before it has seized us, nobody would ever wake us.

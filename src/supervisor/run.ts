@@ -60,6 +60,30 @@ const start = (
 	return { program, file };
 };
 
+const drainOnce = (supervisor: Supervisor): "running" | "over" | Error => {
+	try {
+		return supervisor.drain() ? "over" : "running";
+	} catch (error) {
+		return error instanceof Error ? error : new Error(String(error));
+	}
+};
+
+/** Handles stops as SIGCHLD announces them, until no task is left. */
+const untilOver = (supervisor: Supervisor): Promise<void> =>
+	new Promise((resolve, reject) => {
+		const sweep = setInterval(drain, SWEEP_MS);
+		process.on("SIGCHLD", drain);
+		drain();
+		function drain(): void {
+			const outcome = drainOnce(supervisor);
+			if (outcome === "running") return;
+			clearInterval(sweep);
+			process.removeListener("SIGCHLD", drain);
+			if (outcome === "over") resolve();
+			else reject(outcome);
+		}
+	});
+
 /**
  * Runs the command until its last process has ended.
  *
@@ -82,21 +106,7 @@ export const run = async (options: RunOptions): Promise<ExitStatus> => {
 	});
 	const { program, file } = start(supervisor, options.command, [files.fd]);
 	forwardSignals(() => (supervisor.status === undefined ? [program.pid] : supervisor.tids));
-	await new Promise<void>((resolve, reject) => {
-		const sweep = setInterval(drain, SWEEP_MS);
-		process.on("SIGCHLD", drain);
-		function drain(): void {
-			try {
-				if (!supervisor.drain()) return;
-			} catch (error) {
-				reject(error instanceof Error ? error : new Error(String(error)));
-			}
-			clearInterval(sweep);
-			process.removeListener("SIGCHLD", drain);
-			resolve();
-		}
-		drain();
-	});
+	await untilOver(supervisor);
 	if (program.execError !== 0) throw execError(file, program.execError);
 	if (supervisor.hasRefusedLead) return { kind: "exited", exitCode: 125 };
 	return supervisor.status ?? { kind: "exited", exitCode: 125 };

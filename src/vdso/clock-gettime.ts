@@ -5,7 +5,7 @@
  * MONOTONIC_COARSE are read from the host's page. Every other id (MONOTONIC, CPU, dynamic, unknown, negative) is the host's
  * business: a jump. A bad pointer faults here or in the host's code, as it does natively.
  */
-import { memory, ripRelative } from "../asm/operands.ts";
+import { indexed, memory, ripRelative } from "../asm/operands.ts";
 import { eax, edi, r9, r10, r11, rax, rcx, rdx, rsi, rsp } from "../asm/registers.ts";
 import * as ids from "./host.ts";
 import { type Emission, emitCarry, emitLoadWall, emitReadHostCoarse, emitReadSlot } from "./wall.ts";
@@ -59,17 +59,17 @@ export const emitClockGettime = (emission: Emission): void => {
 	assembler.ret();
 
 	assembler.bind(inSlot);
-	emitReadSlot(emission, { again, offset: chain });
+	emitReadSlot(emission, { again, offset: chain, tai: r11 });
 	const frozenUtc = assembler.label("frozen utc");
 	assembler.cmp(edi, ids.CLOCK_TAI);
 	assembler.jcc("nz", frozenUtc);
 	assembler.add(r9, r11);
 	assembler.bind(frozenUtc);
-	const storeHost = assembler.label("store");
-	assembler.bind(storeHost);
+	const store = assembler.label("store");
+	assembler.bind(store);
 	assembler.mov(memory(rsi), r9);
 	assembler.mov(memory(rsi, 8), r10);
-	assembler.mov(eax, 0);
+	assembler.xor(eax, eax);
 	assembler.ret();
 
 	assembler.bind(notWall);
@@ -90,20 +90,20 @@ export const emitClockGettime = (emission: Emission): void => {
 	if (host.coarse === undefined) assembler.jmp(chain);
 	else {
 		emitReadHostCoarse(emission, { sequence: host.coarse.sequence, clock: host.coarse.realtime, call: chain });
-		assembler.lea(rdx, { kind: "memory", base: r9, index: rax, scale: 1, displacement: 0 });
+		assembler.lea(rdx, indexed({ base: r9, index: rax }));
 		assembler.add(rcx, r10);
 		emitCarry(emission);
 		assembler.mov(memory(rsi), rdx);
 		assembler.mov(memory(rsi, 8), rcx);
-		assembler.mov(eax, 0);
+		assembler.xor(eax, eax);
 		assembler.ret();
 
 		assembler.bind(monotonicCoarse);
 		emitReadHostCoarse(emission, { sequence: host.coarse.sequence, clock: host.coarse.monotonic, call: forward });
-		assembler.jmp(storeHost);
+		assembler.jmp(store);
 	}
 
 	assembler.bind(coarseInSlot);
 	emitReadSlot(emission, { again: realtimeCoarse, offset: coarseOffset });
-	assembler.jmp(storeHost);
+	assembler.jmp(store);
 };

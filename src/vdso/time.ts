@@ -2,12 +2,21 @@
  * time(time_t rdi): the coarse second of the wall.
  *
  * With an offset of whole seconds it is one load of the host's seconds, as in the kernel; an offset with nanoseconds needs the
- * host's coarse nanoseconds too, so that time() turns exactly when CLOCK_REALTIME_COARSE does.
+ * host's coarse nanoseconds too, so that time() turns exactly when CLOCK_REALTIME_COARSE does. Each way is a straight line for
+ * time(NULL).
  */
-import { memory, ripRelative } from "../asm/operands.ts";
-import { ecx, edi, r8d, r9, r10, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
+import { indexed, memory, ripRelative } from "../asm/operands.ts";
+import { eax, ecx, edi, r9, r10, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
+import * as layout from "../vvar/layout.ts";
 import { CLOCK_REALTIME_COARSE } from "./host.ts";
-import { type Emission, emitCarry, emitLoadWall, emitReadHostCoarse, emitReadSlot } from "./wall.ts";
+import {
+	type Emission,
+	emitCarry,
+	emitLoadWall,
+	emitReadHostCoarse,
+	emitReadSlot,
+	NANOSECONDS_PER_SECOND,
+} from "./wall.ts";
 
 /** Bytes of our frame: a timespec, the argument, the offset, and the alignment of the stack at the call. */
 const FRAME = 56;
@@ -16,41 +25,44 @@ const SECONDS = 24;
 const NANOSECONDS = 32;
 
 export const emitTime = (emission: Emission): void => {
-	const { assembler, links, host } = emission;
+	const { assembler, links, host, page } = emission;
 	const again = assembler.label("again");
 	const inSlot = assembler.label("in slot");
-	const withNanoseconds = assembler.label("with nanoseconds");
 	const chain = assembler.label("chain");
 	const store = assembler.label("store");
+	const finish = assembler.label("finish");
 	const done = assembler.label("done");
 
 	assembler.endbr();
 	assembler.bind(again);
-	emitLoadWall(emission, inSlot);
-	if (host.coarse !== undefined) {
-		const coarse = host.coarse;
-		assembler.test(ecx, ecx);
-		assembler.jcc("nz", withNanoseconds);
+	const { coarse } = host;
+	if (coarse !== undefined) {
+		const notWhole = assembler.label("not whole seconds");
+		assembler.mov(rax, ripRelative(page, layout.PAGE.wall));
+		assembler.test(eax, layout.WALL_NANOSECONDS_MASK);
+		assembler.jcc("nz", notWhole);
+		assembler.sar(rax, layout.WALL_SECONDS_SHIFT);
+		assembler.xor(ecx, ecx);
 		assembler.mov(rdx, ripRelative(links.hostImage.label));
-		assembler.mov(r8d, memory(rdx, coarse.sequence));
-		assembler.test(r8d, 1);
+		assembler.test(memory(rdx, coarse.sequence), 1, 32);
 		assembler.jcc("nz", chain);
 		assembler.add(rax, memory(rdx, coarse.realtimeSeconds));
-		assembler.bind(store);
 		assembler.test(rdi, rdi);
-		assembler.jcc("z", done);
-		assembler.mov(memory(rdi), rax);
-		assembler.bind(done);
+		assembler.jcc("nz", store);
 		assembler.ret();
 
-		assembler.bind(withNanoseconds);
+		assembler.bind(notWhole);
+		emitLoadWall(emission, inSlot);
 		emitReadHostCoarse(emission, { sequence: coarse.sequence, clock: coarse.realtime, call: chain });
-		assembler.lea(rdx, { kind: "memory", base: r9, index: rax, scale: 1, displacement: 0 });
-		assembler.add(rcx, r10);
-		emitCarry(emission);
-		assembler.mov(rax, rdx);
-		assembler.jmp(store);
-	}
+		// 1 more when the nanoseconds carry: the borrow of their sum minus 10^9 is its sign.
+		assembler.lea(rcx, indexed({ base: rcx, index: r10, displacement: -NANOSECONDS_PER_SECOND }));
+		assembler.sar(rcx, 63);
+		assembler.lea(rax, indexed({ base: rax, index: r9, displacement: 1 }));
+		assembler.add(rax, rcx);
+		assembler.test(rdi, rdi);
+		assembler.jcc("nz", store);
+		assembler.ret();
+	} else emitLoadWall(emission, inSlot);
 
 	assembler.bind(chain);
 	assembler.sub(rsp, FRAME);
@@ -70,17 +82,16 @@ export const emitTime = (emission: Emission): void => {
 	assembler.cfaOffset(8);
 	emitCarry(emission);
 	assembler.mov(rax, rdx);
-	if (host.coarse === undefined) {
-		assembler.bind(store);
-		assembler.test(rdi, rdi);
-		assembler.jcc("z", done);
-		assembler.mov(memory(rdi), rax);
-		assembler.bind(done);
-		assembler.ret();
-	} else assembler.jmp(store);
+	assembler.bind(finish);
+	assembler.test(rdi, rdi);
+	assembler.jcc("z", done);
+	assembler.bind(store);
+	assembler.mov(memory(rdi), rax);
+	assembler.bind(done);
+	assembler.ret();
 
 	assembler.bind(inSlot);
 	emitReadSlot(emission, { again, offset: chain });
 	assembler.mov(rax, r9);
-	assembler.jmp(store);
+	assembler.jmp(finish);
 };

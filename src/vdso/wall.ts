@@ -6,7 +6,7 @@
  */
 import type { Assembler } from "../asm/assembler.ts";
 import { type Label, memory, type RipRelativeMemory, ripRelative } from "../asm/operands.ts";
-import { eax, ecx, edx, r8d, r9, r10, r11, rax, rcx, rdx } from "../asm/registers.ts";
+import { eax, ecx, edx, type Register, r8d, r9, r10, rax, rcx, rdx } from "../asm/registers.ts";
 import * as layout from "../vvar/layout.ts";
 import type { HostVdso } from "./host.ts";
 import type { LinkPage } from "./link-page.ts";
@@ -39,23 +39,22 @@ export interface SlotExits {
 	readonly again: Label;
 	/** rax := seconds, rcx := nanoseconds to add to the host's time. */
 	readonly offset: Label;
+	/** Receives the distance of TAI in seconds, where that is wanted. */
+	readonly tai?: Register;
 }
 
-/**
- * Reads the slot that rax names; falls through when the wall is frozen, with the instant in r9 (seconds) and r10
- * (nanoseconds) and the distance of TAI in r11 (seconds).
- */
-export const emitReadSlot = ({ assembler, page }: Emission, { again, offset }: SlotExits): void => {
-	assembler.mov(rdx, rax);
-	assembler.shr(rdx, layout.WALL_SECONDS_SHIFT);
-	assembler.and(edx, layout.SLOT_COUNT - 1);
-	assembler.shl(edx, Math.log2(layout.SLOT.size));
+/** Reads the slot that rax names; falls through when the wall is frozen, with the instant in r9 (seconds) and r10 (nanoseconds). */
+export const emitReadSlot = ({ assembler, page }: Emission, { again, offset, tai }: SlotExits): void => {
+	// Bit 0 of the generation, moved to where it is the slot's distance from the first one.
+	assembler.mov(edx, eax);
+	assembler.shr(edx, layout.WALL_SECONDS_SHIFT - Math.log2(layout.SLOT.size));
+	assembler.and(edx, layout.SLOT.size);
 	assembler.lea(rcx, ripRelative(page, layout.PAGE.slots));
 	assembler.add(rcx, rdx);
 	assembler.mov(r8d, memory(rcx, layout.SLOT.kind));
 	assembler.mov(r9, memory(rcx, layout.SLOT.seconds));
 	assembler.mov(r10, memory(rcx, layout.SLOT.nanoseconds));
-	assembler.mov(r11, memory(rcx, layout.SLOT.taiSeconds));
+	if (tai !== undefined) assembler.mov(tai, memory(rcx, layout.SLOT.taiSeconds));
 	assembler.cmp(rax, wallWord(page));
 	assembler.jcc("nz", again);
 	const frozen = assembler.label("frozen");

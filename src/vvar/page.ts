@@ -1,7 +1,7 @@
 /** The pusher's side of the vvar page: a wall clock -> bytes that the image reads. */
 import { ByteReader, setU32, setU64 } from "../bytes.ts";
 import type { WallClock } from "../clock/clock.ts";
-import { type Nanoseconds, nanoseconds, splitNanoseconds } from "../units.ts";
+import { joinNanoseconds, type Nanoseconds, nanoseconds, splitNanoseconds } from "../units.ts";
 import * as layout from "./layout.ts";
 
 const SECONDS_LIMIT = 1n << 33n;
@@ -75,11 +75,10 @@ export const readClock = (page: Uint8Array): WallClock => {
 	const word = reader.u64(layout.PAGE.wall);
 	const low = Number(word & BigInt(layout.WALL_NANOSECONDS_MASK));
 	const high = BigInt.asIntN(64, word) >> BigInt(layout.WALL_SECONDS_SHIFT);
-	const time = (seconds: bigint, rest: bigint): Nanoseconds => nanoseconds(seconds * 1_000_000_000n + rest);
 	if (low !== layout.WALL_IN_SLOT)
-		return word === 0n ? { kind: "host" } : { kind: "offset", offset: time(high, BigInt(low)) };
+		return word === 0n ? { kind: "host" } : { kind: "offset", offset: joinNanoseconds(high, BigInt(low)) };
 	const slot = layout.PAGE.slots + Number(high & 1n) * layout.SLOT.size;
-	const value = time(reader.i64(slot + layout.SLOT.seconds), reader.u64(slot + layout.SLOT.nanoseconds));
+	const value = joinNanoseconds(reader.i64(slot + layout.SLOT.seconds), reader.u64(slot + layout.SLOT.nanoseconds));
 	return reader.u32(slot + layout.SLOT.kind) === layout.SLOT_KIND_FROZEN
 		? { kind: "frozen", at: value }
 		: { kind: "offset", offset: value };

@@ -22,7 +22,7 @@ import { decode, type InstructionFact } from "./oracle.ts";
 
 const ADDRESS = 0x7fff_0000_0000;
 const LENGTH_OF_PROGRAM = 64;
-const PROGRAMS = 450;
+const PROGRAMS = 1000;
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
@@ -88,7 +88,7 @@ for (const bits of [64, 32] as const) {
 				fact.operands[1],
 				memoryFact(operand, () => 0, size),
 			);
-			assert.equal(fact.length, fact.reencoded.length);
+			assert.equal(fact.length, fact.reencoded.length, JSON.stringify(operand));
 		}
 	});
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createRequire } from "node:module";
 import test from "node:test";
 import fc from "fast-check";
 import { disassemble } from "../../src/asm/disassembler.ts";
@@ -11,6 +12,15 @@ const symbols: ReadonlyMap<bigint, string> = new Map([
 	[0xffff_f005n, "again"],
 	[5n, "low"],
 ]);
+
+const isLoaded = (): boolean =>
+	Object.keys(createRequire(import.meta.url).cache).some((file) => file.includes("iced-x86"));
+
+test("iced-x86 is loaded by the first disassembly, not by the import", () => {
+	assert.equal(isLoaded(), false);
+	disassemble(Uint8Array.of(0xc3), 64, 0n);
+	assert.equal(isLoaded(), true);
+});
 
 const rows: readonly (readonly [hexadecimal: string, bits: Bits, address: bigint, text: string])[] = [
 	["488d44d8f0", 64, ADDRESS, "lea rax, [rax+rbx*8-0x10]"],

@@ -1,0 +1,43 @@
+/**
+ * Starts programs from TypeScript. The supervisor is a process of its own: a tracer inside the caller would lose its stops to
+ * libuv, and the caller's own children with them.
+ */
+import { type ChildProcess, spawn as spawnProcess, type SpawnOptions } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { parseClockSpec } from "./clock/spec.ts";
+
+/** The command line, bundled beside the modules by the build. */
+const CLI = fileURLToPath(new URL("../vsyscall.cjs", import.meta.url));
+
+export interface ProgramOptions extends SpawnOptions {
+	/**
+	 * The time that the program and everything it starts see: a clock spec, see docs/clock-spec.md.
+	 *
+	 * @default "host"
+	 */
+	readonly clock?: string;
+	/**
+	 * What happens to a process that cannot be covered: it is ended with exit status 125, or it runs in real time. Either way one
+	 * line on stderr names it and the reason.
+	 *
+	 * @default "refuse"
+	 */
+	readonly onFailure?: "refuse" | "warn";
+}
+
+/**
+ * Starts `file` under a clock, as `vsyscall run` does, and returns the supervisor as a child process: its standard streams are the
+ * program's, its exit status and the signal that ends it are the program's, and signals sent to it go on to the program.
+ *
+ * All other options are those of child_process.spawn; `shell` and `argv0` apply to the supervisor and are of no use here.
+ *
+ * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC when `clock` is not a clock spec.
+ * @example
+ *     const server = spawn("redis-server", ["--port", "0"], { clock: "+30d", stdio: "inherit" });
+ */
+export const spawn = (file: string, args: readonly string[] = [], options: ProgramOptions = {}): ChildProcess => {
+	const { clock = "host", onFailure = "refuse", ...spawnOptions } = options;
+	parseClockSpec(clock);
+	const command = [CLI, "run", "--clock", clock, "--on-failure", onFailure, "--", file, ...args];
+	return spawnProcess(process.execPath, command, spawnOptions);
+};

@@ -1,0 +1,21 @@
+/**
+ * vsyscall: Linux's fast system-call layer for one process at a time.
+ *
+ * `spawn` starts a program under a clock. The rest are the parts that it is made of, usable on their own: clock specs and the
+ * arithmetic of the virtual wall clock, the reader of ELF files, the generator of the vDSO image and the rules that it keeps.
+ *
+ * @packageDocumentation
+ */
+export { type ClockAnchor, anchorClock, type WallClock, wallTime } from "./clock/clock.ts";
+export { ClockSpecError } from "./clock/clock-spec-error.ts";
+export { isoInstant } from "./clock/iso.ts";
+export { type ClockSpec, formatClockSpec, parseClockSpec } from "./clock/spec.ts";
+export { type ProgramOptions, spawn } from "./client.ts";
+export { ElfError } from "./elf/elf-error.ts";
+export { type ElfFile, readElf } from "./elf/reader.ts";
+export { verifyImage } from "./elf/verify.ts";
+export { type ErrorCode, VsyscallError } from "./errors.ts";
+export { type HostImage, readHostImage } from "./linux/host-vdso.ts";
+export { type Nanoseconds, nanoseconds } from "./units.ts";
+export { type HostVdso } from "./vdso/host.ts";
+export { buildImage, type Image } from "./vdso/image.ts";

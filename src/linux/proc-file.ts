@@ -1,0 +1,25 @@
+/**
+ * Small files of /proc, read by three system calls into memory that is used again and again.
+ *
+ * node:fs costs several times as much as the kernel's own work here, and this happens at every exec.
+ */
+import * as linux from "./constants.ts";
+import { syscallResult } from "./ffi.ts";
+
+const PATH_SIZE = 64;
+const path = new Uint8Array(PATH_SIZE);
+const content = new Uint8Array(4096);
+const encoder = new TextEncoder();
+
+/**
+ * The first 4096 bytes of /proc/PID/NAME, valid until the next call; undefined when it cannot be read.
+ */
+export const readProcFile = (pid: number, name: string): Uint8Array | undefined => {
+	const { written } = encoder.encodeInto(`/proc/${pid}/${name}`, path);
+	path[written] = 0;
+	const fd = syscallResult(linux.SYS_openat, linux.AT_FDCWD, path, linux.O_RDONLY | linux.O_CLOEXEC, 0);
+	if (fd < 0) return undefined;
+	const count = syscallResult(linux.SYS_read, fd, content, content.length);
+	syscallResult(linux.SYS_close, fd);
+	return count > 0 ? content.subarray(0, count) : undefined;
+};
