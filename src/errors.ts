@@ -8,10 +8,8 @@ export type ErrorCode =
 	| "ERR_VSYSCALL_SYSCALL"
 	| "ERR_VSYSCALL_HOST"
 	| "ERR_VSYSCALL_PTRACE"
-	| "ERR_VSYSCALL_INSTALL"
 	| "ERR_VSYSCALL_NOT_FOUND"
-	| "ERR_VSYSCALL_NOT_EXECUTABLE"
-	| "ERR_VSYSCALL_USAGE";
+	| "ERR_VSYSCALL_NOT_EXECUTABLE";
 
 /**
  * The base of every error of this package. Identify by `code`, not by `instanceof`: two copies of the package may be

@@ -17,7 +17,17 @@ const program = new Command("vsyscall")
 	.version(VERSION)
 	.exitOverride()
 	// Not process.stdout: touching it may set O_NONBLOCK on a pipe that the program shares with us.
-	.configureOutput({ writeOut: (text) => writeSync(STDOUT, text), writeErr: (text) => writeSync(STDERR, text) })
+	.configureOutput({
+		writeOut: (text) => writeSync(STDOUT, text),
+		writeErr: (text) => writeSync(STDERR, text),
+		outputError: (text) =>
+			say(
+				text
+					.replace(/^error: /, "")
+					.trim()
+					.replaceAll("\n", " "),
+			),
+	})
 	.enablePositionalOptions();
 
 program

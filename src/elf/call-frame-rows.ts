@@ -47,8 +47,16 @@ export class FrameBudget {
 	}
 }
 
+/** An expression hides the register and the offset but does not change them: a later instruction may go back to them. */
+interface CfaState {
+	/** undefined before the first rule. */
+	readonly register: number | undefined;
+	readonly offset: number;
+	readonly isExpression: boolean;
+}
+
 export interface FrameState {
-	readonly cfa: CfaRule | undefined;
+	readonly cfa: CfaState;
 	readonly registers: ReadonlyMap<number, RegisterRule>;
 }
 
@@ -63,7 +71,10 @@ export interface FrameProgram {
 	readonly readLocation: () => number;
 }
 
-export const EMPTY_STATE: FrameState = { cfa: undefined, registers: new Map() };
+export const EMPTY_STATE: FrameState = {
+	cfa: { register: undefined, offset: 0, isExpression: false },
+	registers: new Map(),
+};
 
 /** x86-64 has 131 (psABI figure 3.36), arm64 128. */
 const REGISTER_LIMIT = 256;
@@ -75,7 +86,7 @@ class FrameMachine {
 	readonly #program: FrameProgram;
 	readonly #remembered: FrameState[] = [];
 	#location = 0;
-	#cfa: CfaRule | undefined;
+	#cfa: CfaState;
 	#registers: ReadonlyMap<number, RegisterRule>;
 	/** The same map as #registers while no row, saved state or CIE has it. */
 	#own: Map<number, RegisterRule> | undefined;
@@ -94,10 +105,16 @@ class FrameMachine {
 	finishRow(): void {
 		const { budget, cursor } = this.#program;
 		budget.spend(1, cursor.offset);
-		if (this.#cfa === undefined) throw new ElfError(cursor.offset, "A call frame row without a rule for the CFA");
 		this.#own = undefined;
 		if (this.rows.at(-1)?.offset === this.#location) this.rows.pop();
-		this.rows.push({ offset: this.#location, cfa: this.#cfa, registers: this.#registers });
+		this.rows.push({ offset: this.#location, cfa: this.#cfaRow(), registers: this.#registers });
+	}
+
+	#cfaRow(): CfaRule {
+		const { register, offset, isExpression } = this.#cfa;
+		if (isExpression) return { kind: "expression" };
+		if (register !== undefined) return { kind: "register", register, offset };
+		throw new ElfError(this.#program.cursor.offset, "A call frame row without a rule for the CFA");
 	}
 
 	run(): void {
@@ -159,15 +176,7 @@ class FrameMachine {
 	}
 
 	#setCfa(register: number, offset: number): void {
-		this.#cfa = { kind: "register", register, offset };
-	}
-
-	#registerCfa(): { readonly register: number; readonly offset: number } {
-		if (this.#cfa?.kind === "register") return this.#cfa;
-		throw new ElfError(
-			this.#program.cursor.offset,
-			"A change of the CFA rule, expected a rule of register and offset before",
-		);
+		this.#cfa = { register, offset, isExpression: false };
 	}
 
 	#skipExpression(): void {
@@ -205,17 +214,17 @@ class FrameMachine {
 				this.#setCfa(cursor.uleb128(), this.#factored(cursor.sleb128()));
 				return true;
 			case constants.DW_CFA_def_cfa_register:
-				this.#setCfa(cursor.uleb128(), this.#registerCfa().offset);
+				this.#setCfa(cursor.uleb128(), this.#cfa.offset);
 				return true;
 			case constants.DW_CFA_def_cfa_offset:
-				this.#setCfa(this.#registerCfa().register, cursor.uleb128());
+				this.#cfa = { ...this.#cfa, offset: cursor.uleb128() };
 				return true;
 			case constants.DW_CFA_def_cfa_offset_sf:
-				this.#setCfa(this.#registerCfa().register, this.#factored(cursor.sleb128()));
+				this.#cfa = { ...this.#cfa, offset: this.#factored(cursor.sleb128()) };
 				return true;
 			case constants.DW_CFA_def_cfa_expression:
 				this.#skipExpression();
-				this.#cfa = { kind: "expression" };
+				this.#cfa = { ...this.#cfa, isExpression: true };
 				return true;
 			default:
 				return false;

@@ -62,7 +62,7 @@ interface CommonInformation {
 	readonly initial: FrameState;
 }
 
-/** A row and its change take 3 bytes or more and copy up to some 7 rules; libc.so.6 of glibc 2.36 needs 0.1. */
+/** A row and its change take 3 bytes or more and copy up to some 7 rules; of 1,765 files of Debian 12 none needs more than 0.3. */
 const CELLS_PER_BYTE = 2;
 const AUGMENTATION_LIMIT = 16;
 const DWARF64 = 0xffffffff;

@@ -196,7 +196,8 @@ export class PendingProgram {
 	/** errno of the execve, 0 when it has not failed. */
 	get execError(): number {
 		void this.#memory;
-		return -(new Int32Array(this.#block.buffer, this.#block.byteOffset, 2)[BLOCK.error / 4] ?? 0);
+		// execve left -errno there.
+		return Math.abs(new Int32Array(this.#block.buffer, this.#block.byteOffset, 2)[BLOCK.error / 4] ?? 0);
 	}
 }
 

@@ -1,5 +1,6 @@
 /** What the supervisor says about a process to a person: read from /proc, and harmless when /proc is missing. */
 import { readlinkSync, statSync } from "node:fs";
+import { readProcFile } from "../linux/proc-file.ts";
 
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
@@ -29,4 +30,11 @@ export const droppedPrivileges = (tid: number): string | undefined => {
 	const isSetgid = (file.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP) && file.gid !== process.getegid?.();
 	if (!isSetuid && !isSetgid) return undefined;
 	return `is ${isSetuid ? "setuid" : "setgid"}, which the kernel ignores under a tracer without privileges: it runs as you (run vsyscall as root to keep it)`;
+};
+
+/** Whether a task is the first thread of its process. Without /proc every task counts as one. */
+export const isProcess = (tid: number): boolean => {
+	const status = readProcFile(tid, "status");
+	if (status === undefined) return true;
+	return /^Tgid:\t(\d+)$/m.exec(Buffer.from(status).toString("latin1"))?.[1] === String(tid);
 };

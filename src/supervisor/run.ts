@@ -10,6 +10,7 @@ import type { ExitStatus } from "./exit-status.ts";
 import { Installer } from "./install.ts";
 import { forwardSignals, stopWithProgram } from "./job-control.ts";
 import { PageFiles } from "./page-file.ts";
+import { isProcess } from "./process-facts.ts";
 import { execError, findProgram } from "./program-file.ts";
 import { seizeError } from "./seize-error.ts";
 import { type OnFailure, Supervisor } from "./supervisor.ts";
@@ -105,7 +106,7 @@ export const run = async (options: RunOptions): Promise<ExitStatus> => {
 		leadStopped: stopWithProgram,
 	});
 	const { program, file } = start(supervisor, options.command, [files.fd]);
-	forwardSignals(() => (supervisor.status === undefined ? [program.pid] : supervisor.tids));
+	forwardSignals(() => (supervisor.status === undefined ? [program.pid] : supervisor.tids.filter(isProcess)));
 	await untilOver(supervisor);
 	if (program.execError !== 0) throw execError(file, program.execError);
 	if (supervisor.hasRefusedLead) return { kind: "exited", exitCode: 125 };

@@ -1,0 +1,142 @@
+/**
+ * What the figures of the README come from: `npm run bench [-- RESULT.json]`.
+ *
+ * Every figure is a ratio or a difference taken in one run: our image against the host's vDSO in one process, programs started
+ * natively and under a run in turn, the command line against bare Node in turn. Medians throughout. Needs gcc.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, release } from "node:os";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const CLI = `${ROOT}dist/vsyscall.cjs`;
+const BUILT = `${ROOT}dist/bench/programs`;
+
+interface ReadResult {
+	readonly rounds: number;
+	readonly callsPerRound: number;
+	readonly isOwnImage: boolean;
+	readonly functions: readonly {
+		readonly name: string;
+		readonly cycles: number;
+		readonly hostCycles: number;
+		readonly ratio: number;
+	}[];
+}
+
+const median = (values: readonly number[]): number => {
+	const sorted = values.toSorted((a, b) => a - b);
+	return sorted[sorted.length >> 1] ?? Number.NaN;
+};
+
+const build = (source: string, output: string, ...flags: readonly string[]): string => {
+	mkdirSync(BUILT, { recursive: true });
+	execFileSync("gcc", ["-O2", "-o", `${BUILT}/${output}`, ...flags, `${ROOT}bench/${source}`]);
+	return `${BUILT}/${output}`;
+};
+
+const under = (clock: string, ...command: readonly string[]): readonly string[] => [
+	process.execPath,
+	CLI,
+	"run",
+	"--clock",
+	clock,
+	"--",
+	...command,
+];
+
+const output = ([file = "", ...args]: readonly string[]): string => {
+	const result = spawnSync(file, args, { encoding: "utf8", maxBuffer: 1 << 26 });
+	if (result.status !== 0) throw new Error(`${file} ${args.join(" ")} failed: ${result.stderr}`);
+	return result.stdout;
+};
+
+const milliseconds = (command: readonly string[]): number => {
+	const start = process.hrtime.bigint();
+	output(command);
+	return Number(process.hrtime.bigint() - start) / 1e6;
+};
+
+const CLOCKS = ["host", "+10y", "+10y1ms", "+1000y", "+10y frozen"] as const;
+
+const measureReads = (): Readonly<Record<string, ReadResult>> => {
+	const reads = build("reads.c", "reads");
+	return Object.fromEntries(CLOCKS.map((clock) => [clock, JSON.parse(output(under(clock, reads))) as ReadResult]));
+};
+
+const EXEC_ROUNDS = 12;
+const EXECS = 250;
+
+interface ExecResult {
+	readonly nativeMicroseconds: number;
+	readonly runMicroseconds: number;
+	readonly addedMicroseconds: number;
+}
+
+/** Starts of a program that does nothing: native and under a run in turn, with supervisor and programs on given processors. */
+const measureExecs = (flags: readonly string[], pin: readonly string[]): ExecResult => {
+	const execs = build("execs.c", "execs");
+	const program = build("nothing.c", `nothing${flags.join("")}`, ...flags);
+	const rounds = Array.from({ length: EXEC_ROUNDS }, () => {
+		const native = median(JSON.parse(output([...pin, execs, program, String(EXECS)])) as number[]);
+		const run = median(JSON.parse(output([...pin, ...under("+10y", execs, program, String(EXECS))])) as number[]);
+		return { native, run };
+	});
+	return {
+		nativeMicroseconds: median(rounds.map(({ native }) => native)),
+		runMicroseconds: median(rounds.map(({ run }) => run)),
+		addedMicroseconds: median(rounds.map(({ native, run }) => run - native)),
+	};
+};
+
+const STARTS = 40;
+
+const measureStart = (): { readonly nodeMs: number; readonly runMs: number; readonly ratio: number } => {
+	const rounds = Array.from({ length: STARTS }, () => ({
+		node: milliseconds([process.execPath, "-e", "0"]),
+		run: milliseconds(under("+10y", "true")),
+	}));
+	return {
+		nodeMs: median(rounds.map(({ node }) => node)),
+		runMs: median(rounds.map(({ run }) => run)),
+		ratio: median(rounds.map(({ node, run }) => run / node)),
+	};
+};
+
+const cpuModel = (): string =>
+	/^model name\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "latin1"))?.[1] ?? cpus()[0]?.model ?? "unknown";
+
+const results = {
+	machine: { cpu: cpuModel(), processors: cpus().length, kernel: release(), node: process.version },
+	start: measureStart(),
+	reads: measureReads(),
+	execs: {
+		"static program": measureExecs(["-static"], []),
+		"dynamic program": measureExecs([], []),
+		"static program, one processor": measureExecs(["-static"], ["taskset", "-c", "1"]),
+	},
+};
+
+const file = process.argv[2] ?? `${ROOT}bench/results/latest.json`;
+mkdirSync(new URL("results", `file://${ROOT}bench/`), { recursive: true });
+writeFileSync(file, `${JSON.stringify(results, undefined, "\t")}\n`);
+
+const row = (...cells: readonly string[]): void => console.log(`| ${cells.join(" | ")} |`);
+row("one read, host's vDSO = 1", ...CLOCKS.map((clock) => `\`${clock}\``));
+row("---", ...CLOCKS.map(() => "---:"));
+for (const { name } of results.reads["host"]?.functions ?? []) {
+	const ratioUnder = (clock: string): string =>
+		results.reads[clock]?.functions.find((entry) => entry.name === name)?.ratio.toFixed(2) ?? "";
+	row(name, ...CLOCKS.map(ratioUnder));
+}
+console.log("");
+for (const [name, { nativeMicroseconds, runMicroseconds, addedMicroseconds }] of Object.entries(results.execs)) {
+	console.log(
+		`${name}: ${nativeMicroseconds.toFixed(0)} us natively, ${runMicroseconds.toFixed(0)} us under a run, ${addedMicroseconds.toFixed(0)} us added`,
+	);
+}
+const { nodeMs, runMs, ratio } = results.start;
+console.log(
+	`vsyscall run -- true: ${runMs.toFixed(0)} ms; node -e 0: ${nodeMs.toFixed(0)} ms; ratio ${ratio.toFixed(2)}`,
+);
