@@ -28,22 +28,22 @@ export type WallClock =
 export type ClockAnchor = {
 	/** The host's CLOCK_REALTIME. */
 	readonly realtime: Nanoseconds;
-	/** The IANA name of the local zone: that of times without a zone. Looked up only for such a time. */
+	/** The IANA name of the local zone: that of times without a zone. Read only for such a time, so it may be a getter. */
 	readonly zone: string;
 };
 
 type Fault = { readonly fault: string };
 
-const resolveTime = (time: ClockTime, zoneName: string): Nanoseconds | Fault => {
+const resolveTime = (time: ClockTime, anchor: ClockAnchor): Nanoseconds | Fault => {
 	if (time.kind === "instant") return time.at;
-	const zone = openZone(zoneName);
-	if (zone === undefined) return { fault: `the local time zone ${quoted(zoneName)} is unknown` };
+	const zone = openZone(anchor.zone);
+	if (zone === undefined) return { fault: `the local time zone ${quoted(anchor.zone)} is unknown` };
 	return instantOfLocal(zone, time.dateTime);
 };
 
-const resolveBase = (base: ClockBase, { realtime, zone }: ClockAnchor): Nanoseconds | Fault => {
-	if (base.kind === "now") return realtime;
-	return base.kind === "offset" ? addDuration(realtime, base.duration) : resolveTime(base.time, zone);
+const resolveBase = (base: ClockBase, anchor: ClockAnchor): Nanoseconds | Fault => {
+	if (base.kind === "now") return anchor.realtime;
+	return base.kind === "offset" ? addDuration(anchor.realtime, base.duration) : resolveTime(base.time, anchor);
 };
 
 /**

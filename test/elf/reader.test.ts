@@ -27,6 +27,8 @@ const FILES = [
 	"/lib/x86_64-linux-gnu/libm.so.6",
 	"/lib/x86_64-linux-gnu/libgcc_s.so.1",
 	"/lib/x86_64-linux-gnu/libz.so.1",
+	"/lib/x86_64-linux-gnu/libcrypto.so.3",
+	"/lib/x86_64-linux-gnu/libgcrypt.so.20",
 	"/usr/lib/x86_64-linux-gnu/libstdc++.so.6",
 	"/lib/ld-linux.so.2",
 	"/lib32/libc.so.6",
