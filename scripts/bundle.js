@@ -1,7 +1,7 @@
 // One file for the command line: eighty small modules would cost more start-up time than the program itself (Node 20 reads
 // and links each of them), and CommonJS starts faster than a module. koffi and iced-x86 stay outside: native code, and 0.9 MB
 // that a run never loads.
-import { chmodSync, existsSync, rmSync, symlinkSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { build } from "esbuild";
 
 await build({
@@ -22,9 +22,3 @@ await build({
 	logLevel: "warning",
 });
 chmodSync("dist/vsyscall.cjs", 0o755);
-
-// npm links the commands of a package's dependencies, not its own: with this, `npx vsyscall` works in a checkout too.
-if (existsSync("node_modules/.bin")) {
-	rmSync("node_modules/.bin/vsyscall", { force: true });
-	symlinkSync("../../dist/vsyscall.cjs", "node_modules/.bin/vsyscall");
-}
