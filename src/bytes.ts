@@ -148,3 +148,6 @@ export const setU64 = (bytes: Uint8Array, offset: number, value: bigint): void =
 
 export const setU32 = (bytes: Uint8Array, offset: number, value: number): void =>
 	viewOf(bytes).setUint32(offset, value >>> 0, true);
+
+export const setU16 = (bytes: Uint8Array, offset: number, value: number): void =>
+	viewOf(bytes).setUint16(offset, value, true);

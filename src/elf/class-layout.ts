@@ -1,11 +1,13 @@
 /**
- * Where the fields of a record stand in each class: the only difference between reading ELF32 and ELF64.
+ * Where the fields of a record stand in each class: the only difference between ELF32 and ELF64, for the reader and the writer.
  *
  * Fields are named as in elf.h without their prefix. Those that the table marks "word" have 4 bytes in ELF32 and 8 in ELF64;
  * all others have one width (gABI chapter 4).
  */
 import * as constants from "./constants.ts";
-import type { ElfClass } from "./records.ts";
+
+/** Bits of an address: ELFCLASS32 or ELFCLASS64. */
+export type ElfClass = 32 | 64;
 
 export interface ClassLayout {
 	readonly bits: ElfClass;
@@ -18,6 +20,7 @@ export interface ClassLayout {
 		readonly phoff: number;
 		readonly shoff: number;
 		readonly flags: number;
+		readonly ehsize: number;
 		readonly phentsize: number;
 		readonly phnum: number;
 		readonly shentsize: number;
@@ -31,6 +34,7 @@ export interface ClassLayout {
 		readonly flags: number;
 		readonly offset: number;
 		readonly vaddr: number;
+		readonly paddr: number;
 		readonly filesz: number;
 		readonly memsz: number;
 		readonly align: number;
@@ -76,6 +80,7 @@ const LAYOUT_32: ClassLayout = {
 		phoff: 28,
 		shoff: 32,
 		flags: 36,
+		ehsize: 40,
 		phentsize: 42,
 		phnum: 44,
 		shentsize: 46,
@@ -87,6 +92,7 @@ const LAYOUT_32: ClassLayout = {
 		type: 0,
 		offset: 4,
 		vaddr: 8,
+		paddr: 12,
 		filesz: 16,
 		memsz: 20,
 		flags: 24,
@@ -118,6 +124,7 @@ const LAYOUT_64: ClassLayout = {
 		phoff: 32,
 		shoff: 40,
 		flags: 48,
+		ehsize: 52,
 		phentsize: 54,
 		phnum: 56,
 		shentsize: 58,
@@ -130,6 +137,7 @@ const LAYOUT_64: ClassLayout = {
 		flags: 4,
 		offset: 8,
 		vaddr: 16,
+		paddr: 24,
 		filesz: 32,
 		memsz: 40,
 		align: 48,

@@ -4,7 +4,7 @@
 import { ByteWriter } from "../bytes.ts";
 import * as elf from "./constants.ts";
 import { gnuHash, sysvHash } from "./hash.ts";
-import type { ElfClass } from "./records.ts";
+import type { ElfClass } from "./class-layout.ts";
 import type { StringTableWriter } from "./string-table-writer.ts";
 
 export interface ExportedFunction {

@@ -27,7 +27,7 @@ import {
 	type SectionTable,
 } from "./headers.ts";
 import { type ElfNote, readNotes } from "./notes.ts";
-import type { ElfClass } from "./records.ts";
+import type { ElfClass } from "./class-layout.ts";
 import type { StringTable } from "./string-table.ts";
 import { type ElfSymbol, readSymbols } from "./symbols.ts";
 import { readVersionDefinitions, readVersionNeeds, type VersionDefinition, type VersionNeed } from "./versions.ts";

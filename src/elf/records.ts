@@ -1,12 +1,10 @@
-/** The records of elf.h that the writer needs, for both classes: widths differ everywhere, the order of fields in two. */
-import type { ByteWriter } from "../bytes.ts";
+/** Writes the records of elf.h for both classes, each field where class-layout.ts says. */
+import { setU16, setU32, setU64 } from "../bytes.ts";
+import { type ClassLayout, E_MACHINE, E_TYPE, E_VERSION } from "./class-layout.ts";
 import * as elf from "./constants.ts";
-
-export type ElfClass = 32 | 64;
 
 export interface HeaderFields {
 	readonly machine: number;
-	readonly entry: number;
 	readonly programHeaderCount: number;
 	readonly sectionHeadersOffset: number;
 	readonly sectionCount: number;
@@ -37,87 +35,79 @@ export interface SymbolFields {
 	readonly size: number;
 }
 
-export interface Records {
-	/** Bytes of an address. */
-	readonly word: number;
-	readonly headerSize: number;
-	readonly programHeaderSize: number;
-	readonly sectionHeaderSize: number;
-	readonly symbolSize: number;
-	readonly header: (writer: ByteWriter, fields: HeaderFields) => void;
-	readonly programHeader: (writer: ByteWriter, fields: SegmentFields) => void;
-	readonly sectionHeader: (writer: ByteWriter, fields: SectionFields) => void;
-	readonly symbol: (writer: ByteWriter, fields: SymbolFields) => void;
-	readonly dynamic: (writer: ByteWriter, tag: number, value: number) => void;
-}
+const setWord = ({ wordSize }: ClassLayout, bytes: Uint8Array, offset: number, value: number): void => {
+	if (wordSize === 8) setU64(bytes, offset, BigInt(value));
+	else setU32(bytes, offset, value);
+};
 
-const SIZES = {
-	32: { word: 4, headerSize: 52, programHeaderSize: 32, sectionHeaderSize: 40, symbolSize: 16 },
-	64: { word: 8, headerSize: 64, programHeaderSize: 56, sectionHeaderSize: 64, symbolSize: 24 },
-} as const;
+/** The ELF header of a shared object without an entry point, whose program headers follow it. */
+export const headerRecord = (layout: ClassLayout, fields: HeaderFields): Uint8Array => {
+	const { header } = layout;
+	const bytes = new Uint8Array(header.recordSize);
+	setU32(bytes, 0, elf.ELFMAG);
+	bytes[elf.EI_CLASS] = layout.bits === 64 ? elf.ELFCLASS64 : elf.ELFCLASS32;
+	bytes[elf.EI_DATA] = elf.ELFDATA2LSB;
+	bytes[elf.EI_VERSION] = elf.EV_CURRENT;
+	bytes[elf.EI_OSABI] = elf.ELFOSABI_NONE;
+	setU16(bytes, E_TYPE, elf.ET_DYN);
+	setU16(bytes, E_MACHINE, fields.machine);
+	setU32(bytes, E_VERSION, elf.EV_CURRENT);
+	setWord(layout, bytes, header.phoff, header.recordSize);
+	setWord(layout, bytes, header.shoff, fields.sectionHeadersOffset);
+	setU16(bytes, header.ehsize, header.recordSize);
+	setU16(bytes, header.phentsize, layout.programHeader.recordSize);
+	setU16(bytes, header.phnum, fields.programHeaderCount);
+	setU16(bytes, header.shentsize, layout.sectionHeader.recordSize);
+	setU16(bytes, header.shnum, fields.sectionCount);
+	setU16(bytes, header.shstrndx, fields.sectionNamesIndex);
+	return bytes;
+};
 
-export const recordsOf = (bits: ElfClass): Records => {
-	const sizes = SIZES[bits];
-	const word = (writer: ByteWriter, value: number): void => {
-		if (bits === 64) writer.u64(BigInt(value));
-		else writer.u32(value);
-	};
-	return {
-		...sizes,
-		header: (writer, fields) => {
-			writer.u32(elf.ELFMAG);
-			const elfClass = bits === 64 ? elf.ELFCLASS64 : elf.ELFCLASS32;
-			writer.append([elfClass, elf.ELFDATA2LSB, elf.EV_CURRENT, elf.ELFOSABI_NONE]);
-			writer.append(new Uint8Array(8));
-			writer.u16(elf.ET_DYN);
-			writer.u16(fields.machine);
-			writer.u32(elf.EV_CURRENT);
-			word(writer, fields.entry);
-			word(writer, sizes.headerSize);
-			word(writer, fields.sectionHeadersOffset);
-			writer.u32(0);
-			writer.u16(sizes.headerSize);
-			writer.u16(sizes.programHeaderSize);
-			writer.u16(fields.programHeaderCount);
-			writer.u16(sizes.sectionHeaderSize);
-			writer.u16(fields.sectionCount);
-			writer.u16(fields.sectionNamesIndex);
-		},
-		programHeader: (writer, { type, flags, offset, size, alignment }) => {
-			writer.u32(type);
-			if (bits === 64) writer.u32(flags);
-			for (const value of [offset, offset, offset, size, size]) word(writer, value);
-			if (bits === 32) writer.u32(flags);
-			word(writer, alignment);
-		},
-		sectionHeader: (writer, { name, type, flags, offset, size, link, info = 0, alignment, entrySize = 0 }) => {
-			writer.u32(name);
-			writer.u32(type);
-			word(writer, flags);
-			word(writer, (flags & elf.SHF_ALLOC) === 0 ? 0 : offset);
-			word(writer, offset);
-			word(writer, size);
-			writer.u32(link);
-			writer.u32(info);
-			word(writer, alignment);
-			word(writer, entrySize);
-		},
-		symbol: (writer, { name, info, sectionIndex, value, size }) => {
-			writer.u32(name);
-			if (bits === 64) {
-				writer.append([info, elf.STV_DEFAULT]);
-				writer.u16(sectionIndex);
-			}
-			word(writer, value);
-			word(writer, size);
-			if (bits === 32) {
-				writer.append([info, elf.STV_DEFAULT]);
-				writer.u16(sectionIndex);
-			}
-		},
-		dynamic: (writer, tag, value) => {
-			word(writer, tag);
-			word(writer, value);
-		},
-	};
+export const programHeaderRecord = (layout: ClassLayout, fields: SegmentFields): Uint8Array => {
+	const { programHeader } = layout;
+	const bytes = new Uint8Array(programHeader.recordSize);
+	setU32(bytes, programHeader.type, fields.type);
+	setU32(bytes, programHeader.flags, fields.flags);
+	for (const place of [programHeader.offset, programHeader.vaddr, programHeader.paddr]) {
+		setWord(layout, bytes, place, fields.offset);
+	}
+	for (const place of [programHeader.filesz, programHeader.memsz]) setWord(layout, bytes, place, fields.size);
+	setWord(layout, bytes, programHeader.align, fields.alignment);
+	return bytes;
+};
+
+export const sectionHeaderRecord = (layout: ClassLayout, fields: SectionFields): Uint8Array => {
+	const { sectionHeader } = layout;
+	const bytes = new Uint8Array(sectionHeader.recordSize);
+	setU32(bytes, sectionHeader.name, fields.name);
+	setU32(bytes, sectionHeader.type, fields.type);
+	setWord(layout, bytes, sectionHeader.flags, fields.flags);
+	// What is not loaded has no address.
+	setWord(layout, bytes, sectionHeader.addr, (fields.flags & elf.SHF_ALLOC) === 0 ? 0 : fields.offset);
+	setWord(layout, bytes, sectionHeader.offset, fields.offset);
+	setWord(layout, bytes, sectionHeader.size, fields.size);
+	setU32(bytes, sectionHeader.link, fields.link);
+	setU32(bytes, sectionHeader.info, fields.info ?? 0);
+	setWord(layout, bytes, sectionHeader.addralign, fields.alignment);
+	setWord(layout, bytes, sectionHeader.entsize, fields.entrySize ?? 0);
+	return bytes;
+};
+
+export const symbolRecord = (layout: ClassLayout, fields: SymbolFields): Uint8Array => {
+	const { symbol } = layout;
+	const bytes = new Uint8Array(symbol.recordSize);
+	setU32(bytes, symbol.name, fields.name);
+	bytes[symbol.info] = fields.info;
+	bytes[symbol.other] = elf.STV_DEFAULT;
+	setU16(bytes, symbol.shndx, fields.sectionIndex);
+	setWord(layout, bytes, symbol.value, fields.value);
+	setWord(layout, bytes, symbol.size, fields.size);
+	return bytes;
+};
+
+export const dynamicRecord = (layout: ClassLayout, tag: number, value: number): Uint8Array => {
+	const bytes = new Uint8Array(layout.dynamicSize);
+	setWord(layout, bytes, 0, tag);
+	setWord(layout, bytes, layout.wordSize, value);
+	return bytes;
 };

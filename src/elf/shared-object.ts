@@ -10,6 +10,7 @@
  */
 import { createHash } from "node:crypto";
 import { ByteWriter } from "../bytes.ts";
+import { type ElfClass, layoutOf } from "./class-layout.ts";
 import * as elf from "./constants.ts";
 import {
 	type Exports,
@@ -20,7 +21,7 @@ import {
 	writeVersionDefinitions,
 } from "./dynamic-symbols.ts";
 import { ehFrameHeaderSize, type FunctionFrame, writeEhFrame, writeEhFrameHeader } from "./eh-frame.ts";
-import { type ElfClass, recordsOf } from "./records.ts";
+import { dynamicRecord, headerRecord, programHeaderRecord, sectionHeaderRecord, symbolRecord } from "./records.ts";
 import { StringTableWriter } from "./string-table-writer.ts";
 
 export interface Note {
@@ -123,8 +124,7 @@ const table = (count: number, write: (writer: ByteWriter) => void): Uint8Array =
 /** @returns the bytes of the image, a whole number of pages. */
 export const writeSharedObject = (object: SharedObject): Uint8Array => {
 	const { bits, frames } = object;
-	const records = recordsOf(bits);
-	const { word } = records;
+	const records = layoutOf(bits);
 	const sizes = tableSizes(bits, object);
 	const strings = new StringTableWriter([
 		object.soname,
@@ -142,8 +142,8 @@ export const writeSharedObject = (object: SharedObject): Uint8Array => {
 	const read = elf.SHF_ALLOC;
 	const bySymbols = { flags: read, link: ".dynsym" };
 	const byStrings = { flags: read, link: ".dynstr" };
-	const symbolTableSize = sizes.symbols * records.symbolSize;
-	const dynamicSize = DYNAMIC_COUNT * 2 * word;
+	const symbolTableSize = sizes.symbols * records.symbol.recordSize;
+	const dynamicSize = DYNAMIC_COUNT * records.dynamicSize;
 	const inImage: readonly Section[] = [
 		{
 			name: ".hash",
@@ -166,13 +166,14 @@ export const writeSharedObject = (object: SharedObject): Uint8Array => {
 			name: ".dynsym",
 			type: elf.SHT_DYNSYM,
 			alignment: 8,
-			entrySize: records.symbolSize,
+			entrySize: records.symbol.recordSize,
 			size: symbolTableSize,
 			info: 1,
 			...byStrings,
 			content: () =>
 				table(symbolTableSize, (writer) => {
-					for (const symbol of symbols()) records.symbol(writer, { ...symbol, name: strings.offsetOf(symbol.name) });
+					for (const symbol of symbols())
+						writer.append(symbolRecord(records, { ...symbol, name: strings.offsetOf(symbol.name) }));
 				}),
 		},
 		{
@@ -208,23 +209,26 @@ export const writeSharedObject = (object: SharedObject): Uint8Array => {
 			name: ".dynamic",
 			type: elf.SHT_DYNAMIC,
 			alignment: 8,
-			entrySize: 2 * word,
+			entrySize: records.dynamicSize,
 			size: dynamicSize,
 			...byStrings,
 			content: () =>
 				table(dynamicSize, (writer) => {
-					records.dynamic(writer, elf.DT_SONAME, strings.offsetOf(object.soname));
-					records.dynamic(writer, elf.DT_HASH, layout.offset(".hash"));
-					records.dynamic(writer, elf.DT_GNU_HASH, layout.offset(".gnu.hash"));
-					records.dynamic(writer, elf.DT_STRTAB, layout.offset(".dynstr"));
-					records.dynamic(writer, elf.DT_SYMTAB, layout.offset(".dynsym"));
-					records.dynamic(writer, elf.DT_STRSZ, strings.size);
-					records.dynamic(writer, elf.DT_SYMENT, records.symbolSize);
-					records.dynamic(writer, elf.DT_VERDEF, layout.offset(".gnu.version_d"));
-					records.dynamic(writer, elf.DT_VERDEFNUM, object.versions.length + 1);
-					records.dynamic(writer, elf.DT_FLAGS, elf.DF_SYMBOLIC);
-					records.dynamic(writer, elf.DT_VERSYM, layout.offset(".gnu.version"));
-					records.dynamic(writer, elf.DT_NULL, 0);
+					const entries: readonly (readonly [tag: number, value: number])[] = [
+						[elf.DT_SONAME, strings.offsetOf(object.soname)],
+						[elf.DT_HASH, layout.offset(".hash")],
+						[elf.DT_GNU_HASH, layout.offset(".gnu.hash")],
+						[elf.DT_STRTAB, layout.offset(".dynstr")],
+						[elf.DT_SYMTAB, layout.offset(".dynsym")],
+						[elf.DT_STRSZ, strings.size],
+						[elf.DT_SYMENT, records.symbol.recordSize],
+						[elf.DT_VERDEF, layout.offset(".gnu.version_d")],
+						[elf.DT_VERDEFNUM, object.versions.length + 1],
+						[elf.DT_FLAGS, elf.DF_SYMBOLIC],
+						[elf.DT_VERSYM, layout.offset(".gnu.version")],
+						[elf.DT_NULL, 0],
+					];
+					for (const [tag, value] of entries) writer.append(dynamicRecord(records, tag, value));
 				}),
 		},
 		{ name: ".note", type: elf.SHT_NOTE, flags: read, alignment: 4, size: notes.length, content: () => notes },
@@ -271,45 +275,53 @@ export const writeSharedObject = (object: SharedObject): Uint8Array => {
 			content: () => names.toBytes(),
 		},
 	];
-	const layout = new Layout(sections, records.headerSize + PROGRAM_HEADER_COUNT * records.programHeaderSize);
+	const layout = new Layout(
+		sections,
+		records.header.recordSize + PROGRAM_HEADER_COUNT * records.programHeader.recordSize,
+	);
 	const sectionHeadersOffset = alignUp(layout.end, 8);
 	const sectionCount = sections.length + 1;
-	const loadSize = sectionHeadersOffset + sectionCount * records.sectionHeaderSize;
+	const loadSize = sectionHeadersOffset + sectionCount * records.sectionHeader.recordSize;
 	const image = new Uint8Array(alignUp(loadSize, PAGE_SIZE));
 
 	const headers = new ByteWriter();
-	records.header(headers, {
-		machine: object.machine,
-		entry: 0,
-		programHeaderCount: PROGRAM_HEADER_COUNT,
-		sectionHeadersOffset,
-		sectionCount,
-		sectionNamesIndex: layout.index(SECTION_NAMES),
-	});
+	headers.append(
+		headerRecord(records, {
+			machine: object.machine,
+			programHeaderCount: PROGRAM_HEADER_COUNT,
+			sectionHeadersOffset,
+			sectionCount,
+			sectionNamesIndex: layout.index(SECTION_NAMES),
+		}),
+	);
 	const load = { type: elf.PT_LOAD, flags: elf.PF_R | elf.PF_X, offset: 0, size: loadSize, alignment: PAGE_SIZE };
-	records.programHeader(headers, load);
+	headers.append(programHeaderRecord(records, load));
 	const segments: readonly (readonly [type: number, section: string, alignment: number])[] = [
 		[elf.PT_DYNAMIC, ".dynamic", 8],
 		[elf.PT_NOTE, ".note", 4],
 		[elf.PT_GNU_EH_FRAME, ".eh_frame_hdr", 4],
 	];
 	for (const [type, name, alignment] of segments) {
-		records.programHeader(headers, {
-			type,
-			flags: elf.PF_R,
-			offset: layout.offset(name),
-			size: layout.size(name),
-			alignment,
-		});
+		headers.append(
+			programHeaderRecord(records, {
+				type,
+				flags: elf.PF_R,
+				offset: layout.offset(name),
+				size: layout.size(name),
+				alignment,
+			}),
+		);
 	}
-	records.programHeader(headers, { type: elf.PT_GNU_STACK, flags: elf.PF_R, offset: 0, size: 0, alignment: 16 });
+	headers.append(
+		programHeaderRecord(records, { type: elf.PT_GNU_STACK, flags: elf.PF_R, offset: 0, size: 0, alignment: 16 }),
+	);
 
 	const sectionHeaders = new ByteWriter();
-	sectionHeaders.append(new Uint8Array(records.sectionHeaderSize));
+	sectionHeaders.append(new Uint8Array(records.sectionHeader.recordSize));
 	for (const section of sections) {
 		const link = section.link === undefined ? 0 : layout.index(section.link);
 		const place = { name: names.offsetOf(section.name), offset: layout.offset(section.name), link };
-		records.sectionHeader(sectionHeaders, { ...section, ...place });
+		sectionHeaders.append(sectionHeaderRecord(records, { ...section, ...place }));
 		image.set(section.content(), place.offset);
 	}
 	image.set(headers.toBytes(), 0);

@@ -1,17 +1,16 @@
 /**
  * clock_gettime(id rdi, timespec rsi).
  *
- * REALTIME and TAI: the host's function fills the caller's timespec, then the wall offset is added. REALTIME_COARSE and
- * MONOTONIC_COARSE are read from the host's page. Every other id (MONOTONIC, CPU, dynamic, unknown, negative) is the host's
- * business: a jump. A bad pointer faults here or in the host's code, as it does natively.
+ * REALTIME and TAI: the host's time plus the wall offset. REALTIME_COARSE and MONOTONIC_COARSE are read from the host's page. Every
+ * other id (MONOTONIC, CPU, dynamic, unknown, negative) is the host's business: a jump. A bad pointer faults here or in the host's
+ * code, as it does natively.
  */
 import { indexed, memory, ripRelative } from "../asm/operands.ts";
-import { eax, edi, r9, r10, r11, rax, rcx, rdx, rsi, rsp } from "../asm/registers.ts";
+import { eax, edi, r9, r10, r11, rax, rcx, rdx, rsi } from "../asm/registers.ts";
 import * as ids from "./host.ts";
-import { type Emission, emitCarry, emitLoadWall, emitReadHostCoarse, emitReadSlot } from "./wall.ts";
+import { emitReadHostClock } from "./host-clock.ts";
+import { type Emission, emitCarry, emitLoadWall, emitReadHostCoarse, emitReadSlot, emitUnpackWall } from "./wall.ts";
 
-/** Bytes of our frame: the timespec pointer and the offset, and the alignment of the stack at the call. */
-const FRAME = 24;
 const WALL_IDS = (1 << ids.CLOCK_REALTIME) | (1 << ids.CLOCK_TAI);
 
 export const emitClockGettime = (emission: Emission): void => {
@@ -32,30 +31,13 @@ export const emitClockGettime = (emission: Emission): void => {
 	assembler.jcc("ae", notWall);
 	assembler.bind(again);
 	const inSlot = assembler.label("in slot");
-	emitLoadWall(emission, inSlot);
+	emitLoadWall(emission);
+	emitUnpackWall(emission, inSlot);
 
-	// The clock id and the timespec go to the host's function as they came.
 	assembler.bind(chain);
-	assembler.sub(rsp, FRAME);
-	assembler.cfaOffset(FRAME + 8);
-	assembler.mov(memory(rsp), rsi);
-	assembler.mov(memory(rsp, 8), rax);
-	assembler.mov(memory(rsp, 16), rcx);
-	assembler.call(hostClockGettime);
-	assembler.mov(rsi, memory(rsp));
-	assembler.mov(rdx, memory(rsp, 8));
-	assembler.mov(rcx, memory(rsp, 16));
-	assembler.add(rsp, FRAME);
-	assembler.cfaOffset(8);
-	const failed = assembler.label("failed");
-	assembler.test(eax, eax);
-	assembler.jcc("nz", failed);
-	assembler.add(rdx, memory(rsi));
-	assembler.add(rcx, memory(rsi, 8));
-	emitCarry(emission);
+	emitReadHostClock(emission, { clock: "edi" });
 	assembler.mov(memory(rsi), rdx);
 	assembler.mov(memory(rsi, 8), rcx);
-	assembler.bind(failed);
 	assembler.ret();
 
 	assembler.bind(inSlot);
@@ -85,7 +67,8 @@ export const emitClockGettime = (emission: Emission): void => {
 	assembler.bind(realtimeCoarse);
 	const coarseInSlot = assembler.label("coarse in slot");
 	const coarseOffset = assembler.label("coarse offset");
-	emitLoadWall(emission, coarseInSlot);
+	emitLoadWall(emission);
+	emitUnpackWall(emission, coarseInSlot);
 	assembler.bind(coarseOffset);
 	if (host.coarse === undefined) assembler.jmp(chain);
 	else {

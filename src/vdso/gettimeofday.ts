@@ -6,15 +6,10 @@
  * stored behind the time, as the kernel does.
  */
 import { memory, ripRelative } from "../asm/operands.ts";
-import { eax, edi, r9, r10, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
-import { type Emission, emitCarry, emitLoadWall, emitReadSlot } from "./wall.ts";
-
-/** Bytes of our frame: a timespec, both arguments, the offset, and the alignment of the stack at the call. */
-const FRAME = 56;
-const TIMEVAL = 16;
-const TIMEZONE = 24;
-const SECONDS = 32;
-const NANOSECONDS = 40;
+import { eax, edi, r9, r10, rcx, rdi, rdx, rsi } from "../asm/registers.ts";
+import { CLOCK_REALTIME } from "./host.ts";
+import { emitReadHostClock } from "./host-clock.ts";
+import { type Emission, emitLoadWall, emitReadSlot, emitUnpackWall } from "./wall.ts";
 
 /** n / 1000 = n * 274877907 >> 38, exact for n < 2^31: 274877907 = ceil(2^38 / 1000). */
 const RECIPROCAL_OF_1000 = 274_877_907;
@@ -33,31 +28,11 @@ export const emitGettimeofday = (emission: Emission): void => {
 	assembler.test(rdi, rdi);
 	assembler.jcc("z", onlyTimezone);
 	assembler.bind(again);
-	emitLoadWall(emission, inSlot);
+	emitLoadWall(emission);
+	emitUnpackWall(emission, inSlot);
 
 	assembler.bind(chain);
-	assembler.sub(rsp, FRAME);
-	assembler.cfaOffset(FRAME + 8);
-	assembler.mov(memory(rsp, TIMEVAL), rdi);
-	assembler.mov(memory(rsp, TIMEZONE), rsi);
-	assembler.mov(memory(rsp, SECONDS), rax);
-	assembler.mov(memory(rsp, NANOSECONDS), rcx);
-	assembler.xor(edi, edi);
-	assembler.mov(rsi, rsp);
-	assembler.call(ripRelative(links.own("clock_gettime")));
-	assembler.mov(rdx, memory(rsp));
-	assembler.mov(rcx, memory(rsp, 8));
-	assembler.add(rdx, memory(rsp, SECONDS));
-	assembler.add(rcx, memory(rsp, NANOSECONDS));
-	assembler.mov(rdi, memory(rsp, TIMEVAL));
-	assembler.mov(rsi, memory(rsp, TIMEZONE));
-	assembler.add(rsp, FRAME);
-	assembler.cfaOffset(8);
-	const failed = assembler.label("failed");
-	assembler.test(eax, eax);
-	assembler.jcc("nz", failed);
-	emitCarry(emission);
-
+	emitReadHostClock(emission, { clock: CLOCK_REALTIME });
 	assembler.bind(store);
 	assembler.imul(rcx, rcx, RECIPROCAL_OF_1000);
 	assembler.shr(rcx, RECIPROCAL_SHIFT);
@@ -67,7 +42,6 @@ export const emitGettimeofday = (emission: Emission): void => {
 	assembler.test(rsi, rsi);
 	assembler.jcc("nz", withTimezone);
 	assembler.xor(eax, eax);
-	assembler.bind(failed);
 	assembler.ret();
 
 	assembler.bind(withTimezone);

@@ -6,26 +6,21 @@
  * time(NULL).
  */
 import { indexed, memory, ripRelative } from "../asm/operands.ts";
-import { eax, ecx, edi, r9, r10, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
+import { eax, ecx, r9, r10, rax, rcx, rdi, rdx } from "../asm/registers.ts";
 import * as layout from "../vvar/layout.ts";
 import { CLOCK_REALTIME_COARSE } from "./host.ts";
+import { emitReadHostClock } from "./host-clock.ts";
 import {
 	type Emission,
-	emitCarry,
 	emitLoadWall,
 	emitReadHostCoarse,
 	emitReadSlot,
+	emitUnpackWall,
 	NANOSECONDS_PER_SECOND,
 } from "./wall.ts";
 
-/** Bytes of our frame: a timespec, the argument, the offset, and the alignment of the stack at the call. */
-const FRAME = 56;
-const TIME = 16;
-const SECONDS = 24;
-const NANOSECONDS = 32;
-
 export const emitTime = (emission: Emission): void => {
-	const { assembler, links, host, page } = emission;
+	const { assembler, links, host } = emission;
 	const again = assembler.label("again");
 	const inSlot = assembler.label("in slot");
 	const chain = assembler.label("chain");
@@ -35,10 +30,10 @@ export const emitTime = (emission: Emission): void => {
 
 	assembler.endbr();
 	assembler.bind(again);
+	emitLoadWall(emission);
 	const { coarse } = host;
 	if (coarse !== undefined) {
 		const notWhole = assembler.label("not whole seconds");
-		assembler.mov(rax, ripRelative(page, layout.PAGE.wall));
 		assembler.test(eax, layout.WALL_NANOSECONDS_MASK);
 		assembler.jcc("nz", notWhole);
 		assembler.sar(rax, layout.WALL_SECONDS_SHIFT);
@@ -52,7 +47,7 @@ export const emitTime = (emission: Emission): void => {
 		assembler.ret();
 
 		assembler.bind(notWhole);
-		emitLoadWall(emission, inSlot);
+		emitUnpackWall(emission, inSlot);
 		emitReadHostCoarse(emission, { sequence: coarse.sequence, clock: coarse.realtime, call: chain });
 		// 1 more when the nanoseconds carry: the borrow of their sum minus 10^9 is its sign.
 		assembler.lea(rcx, indexed({ base: rcx, index: r10, displacement: -NANOSECONDS_PER_SECOND }));
@@ -62,25 +57,10 @@ export const emitTime = (emission: Emission): void => {
 		assembler.test(rdi, rdi);
 		assembler.jcc("nz", store);
 		assembler.ret();
-	} else emitLoadWall(emission, inSlot);
+	} else emitUnpackWall(emission, inSlot);
 
 	assembler.bind(chain);
-	assembler.sub(rsp, FRAME);
-	assembler.cfaOffset(FRAME + 8);
-	assembler.mov(memory(rsp, TIME), rdi);
-	assembler.mov(memory(rsp, SECONDS), rax);
-	assembler.mov(memory(rsp, NANOSECONDS), rcx);
-	assembler.mov(edi, CLOCK_REALTIME_COARSE);
-	assembler.mov(rsi, rsp);
-	assembler.call(ripRelative(links.own("clock_gettime")));
-	assembler.mov(rdx, memory(rsp));
-	assembler.mov(rcx, memory(rsp, 8));
-	assembler.add(rdx, memory(rsp, SECONDS));
-	assembler.add(rcx, memory(rsp, NANOSECONDS));
-	assembler.mov(rdi, memory(rsp, TIME));
-	assembler.add(rsp, FRAME);
-	assembler.cfaOffset(8);
-	emitCarry(emission);
+	emitReadHostClock(emission, { clock: CLOCK_REALTIME_COARSE });
 	assembler.mov(rax, rdx);
 	assembler.bind(finish);
 	assembler.test(rdi, rdi);

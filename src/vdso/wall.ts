@@ -24,9 +24,11 @@ export const NANOSECONDS_PER_SECOND = 1_000_000_000;
 
 const wallWord = (page: Label): RipRelativeMemory => ripRelative(page, layout.PAGE.wall);
 
-/** rax := the wall word; ecx := its nanoseconds; jumps to `inSlot` with rax intact when the word names a slot. */
-export const emitLoadWall = ({ assembler, page }: Emission, inSlot: Label): void => {
-	assembler.mov(rax, wallWord(page));
+/** rax := the wall word. */
+export const emitLoadWall = ({ assembler, page }: Emission): void => assembler.mov(rax, wallWord(page));
+
+/** rax, rcx := seconds and nanoseconds of the wall word in rax; jumps to `inSlot` with rax intact when the word names a slot. */
+export const emitUnpackWall = ({ assembler }: Emission, inSlot: Label): void => {
 	assembler.mov(ecx, eax);
 	assembler.and(ecx, layout.WALL_NANOSECONDS_MASK);
 	assembler.cmp(ecx, NANOSECONDS_PER_SECOND);
