@@ -49,8 +49,12 @@ export interface Bracket {
 	readonly boottime: Span;
 }
 
-/** @param anchored a moment by which the run had begun; by default the end */
-export const bracketOf = (before: HostTimes, after: HostTimes, started = { before, after }): Bracket => ({
+/** @param started the host's times around the start of the run, for a program that is asked later */
+export const bracketOf = (
+	before: HostTimes,
+	after: HostTimes,
+	started: { readonly before: HostTimes; readonly after: HostTimes } = { before, after },
+): Bracket => ({
 	anchor: { from: started.before.realtime.from, to: started.after.realtime.to },
 	realtime: { from: before.realtime.from, to: after.realtime.to },
 	monotonic: { from: before.monotonic.from, to: after.monotonic.to },
@@ -85,7 +89,7 @@ export const nanosecondsAhead = (distance: bigint): ClockCase => ({
 
 /** @param time an ISO 8601 time with `Z` */
 export const startingAt = (time: string): ClockCase => {
-	const start = instantNanoseconds(time.replace(/^(?=\d{4}-)/, ""));
+	const start = instantNanoseconds(time);
 	return { spec: `@${time}`, isFrozen: false, at: () => start };
 };
 
@@ -159,11 +163,11 @@ const spanOf = (clock: string, wall: Span, bracket: Bracket, isFrozen: boolean):
 	const { monotonic, boottime } = bracket;
 	switch (clock) {
 		case "realtime":
+		// Printed less the host's distance from UTC.
+		case "tai":
 			return wall;
 		case "coarse":
 			return isFrozen ? wall : { from: wall.from - TICK, to: wall.to };
-		case "tai":
-			return { from: wall.from + taiOffset(), to: wall.to + taiOffset() };
 		case "monotonic":
 			return monotonic;
 		case "monotonic-coarse":
@@ -175,14 +179,6 @@ const spanOf = (clock: string, wall: Span, bracket: Bracket, isFrozen: boolean):
 		default:
 			return undefined;
 	}
-};
-
-let hostTaiOffset = 0n;
-const taiOffset = (): bigint => hostTaiOffset;
-
-/** TAI minus UTC of the host, in whole seconds: measured by the caller on a native run. */
-export const setTaiOffset = (seconds: bigint): void => {
-	hostTaiOffset = seconds * 1_000_000_000n;
 };
 
 /** Asserts that each reading is a time at which its clock stood within the bracket. */

@@ -1,0 +1,58 @@
+/** The image and the kernel's system calls show one sequence of times: no step back in ten million pairs of readings. */
+import assert from "node:assert/strict";
+import { availableParallelism } from "node:os";
+import { test } from "node:test";
+import { build } from "../helpers/fixtures.ts";
+import { has, lacks } from "../helpers/requirements.ts";
+import { runUnder } from "../helpers/vsyscall.ts";
+import { cleanOutput } from "./programs-clocks.ts";
+
+const PAIRS = 10_000_000;
+
+interface Sequence {
+	readonly spec: string;
+	readonly clock: string;
+	/** "both": by turns from the image and by a system call; "vdso": from the image alone. */
+	readonly source: "both" | "vdso";
+	readonly threads: "one" | "two";
+}
+
+const SEQUENCES: readonly Sequence[] = [
+	{ spec: "host", clock: "monotonic", source: "both", threads: "one" },
+	{ spec: "host", clock: "monotonic", source: "both", threads: "two" },
+	{ spec: "host", clock: "monotonic-coarse", source: "both", threads: "two" },
+	{ spec: "host", clock: "realtime", source: "vdso", threads: "one" },
+	{ spec: "host", clock: "realtime", source: "vdso", threads: "two" },
+	{ spec: "+10y", clock: "monotonic", source: "both", threads: "two" },
+	{ spec: "+10y", clock: "realtime", source: "vdso", threads: "two" },
+	{ spec: "frozen", clock: "monotonic", source: "both", threads: "one" },
+];
+
+interface Outcome {
+	readonly pairs: number;
+	/** Readings before an earlier one, and the longest of these steps in nanoseconds. */
+	readonly back: number;
+	readonly furthest: number;
+	/** How often a thread found a new value of the other one, for the thread that did so less. */
+	readonly handovers: number;
+}
+
+const wording = { both: "image and system call", vdso: "image" } as const;
+
+for (const { spec, clock, source, threads } of SEQUENCES) {
+	const name = `${clock} from ${wording[source]} under ${spec} never steps back on ${threads} processor${threads === "two" ? "s" : ""}`;
+	test(name, { timeout: 180_000 }, async (t) => {
+		if (!has(t, "gcc")) return;
+		if (threads === "two" && availableParallelism() < 2) {
+			lacks(t, "needs two processors");
+			return;
+		}
+		const program = build("glibc", "monotone.c", ["-ldl"]);
+		const command = [program, clock, source, threads, String(PAIRS)];
+		const outcome = JSON.parse(cleanOutput(await runUnder(spec, command, { timeoutMs: 170_000 }))) as Outcome;
+		const { handovers, ...steps } = outcome;
+		assert.deepEqual(steps, { pairs: PAIRS, back: 0, furthest: 0 });
+		// The threads did run at the same time. A coarse clock has a new value only once per tick.
+		if (threads === "two") assert.ok(handovers >= (clock.endsWith("coarse") ? 10 : 100), `${handovers} handovers`);
+	});
+}
