@@ -12,8 +12,12 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 
 test("every error code has a heading in docs/errors.md, and no heading is without a code", () => {
-	const codes = [...read("src/errors.ts").matchAll(/\| "(ERR_VSYSCALL_\w+)"/g)].map(([, code]) => code).toSorted();
-	const headings = [...read("docs/errors.md").matchAll(/^## (ERR_VSYSCALL_\w+)$/gm)].map(([, code]) => code).toSorted();
+	const codes = [...read("src/errors.ts").matchAll(/\| "(ERR_VSYSCALL_\w+)"/g)]
+		.map(([, code = ""]) => code)
+		.toSorted((a, b) => a.localeCompare(b));
+	const headings = [...read("docs/errors.md").matchAll(/^## (ERR_VSYSCALL_\w+)$/gm)]
+		.map(([, code = ""]) => code)
+		.toSorted((a, b) => a.localeCompare(b));
 	assert.deepEqual(headings, codes);
 	const sources = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
 		.filter((name) => name.endsWith(".ts") && name !== "errors.ts")
@@ -69,7 +73,9 @@ test("the example of docs/api.md runs as written", () => {
 });
 
 test("each spec in the table of docs/clock-spec.md is one", () => {
-	const rows = [...(read("docs/clock-spec.md").split("## Rules")[0] ?? "").matchAll(/^\| `([^`]+)` \|/gm)].map(([, spec = ""]) => spec);
+	const rows = [...(read("docs/clock-spec.md").split("## Rules")[0] ?? "").matchAll(/^\| `([^`]+)` \|/gm)].map(
+		([, spec = ""]) => spec,
+	);
 	assert.ok(rows.length > 10);
 	for (const spec of rows) assert.doesNotThrow(() => parseClockSpec(spec), spec);
 });

@@ -37,42 +37,67 @@ export const inheritedArguments = (texts: readonly string[]): readonly Uint8Arra
 	return all.length < texts.length ? texts.map(encode) : all.slice(all.length - texts.length);
 };
 
-/** Node's own: event loops and their pipes, both ends of which are ours. */
-const isNodes = (target: string, targets: readonly string[]): boolean =>
-	target.startsWith("anon_inode:") ||
-	(target.startsWith("pipe:") && targets.filter((other) => other === target).length > 1);
+interface Descriptor {
+	readonly fd: number;
+	/** What /proc/self/fd says: a path, "pipe:[INODE]", "anon_inode:[eventfd]". */
+	readonly target: string;
+	/** O_ACCMODE and O_NONBLOCK. */
+	readonly flags: number;
+}
 
-const openDescriptors = (): ReadonlyMap<number, string> => {
-	const targets = new Map<number, string>();
+const O_ACCMODE = 3;
+const O_RDONLY = 0;
+const O_WRONLY = 1;
+const O_NONBLOCK = 0o4000;
+
+/**
+ * Node's own: event loops, and the pipes that wake them, both ends of which are ours.
+ *
+ * The ends of libuv's pipes are both blocking or both not. The other pipe of which a process often inherits both ends, the
+ * jobserver of make, is mixed (GNU make 4.3 and later).
+ */
+const isNodes = ({ target, flags }: Descriptor, all: readonly Descriptor[]): boolean => {
+	if (target.startsWith("anon_inode:")) return true;
+	const otherEnd = (flags & O_ACCMODE) === O_RDONLY ? O_WRONLY : O_RDONLY;
+	return (
+		target.startsWith("pipe:") &&
+		all.some((other) => other.target === target && other.flags === ((flags & O_NONBLOCK) | otherEnd))
+	);
+};
+
+const openDescriptors = (): readonly Descriptor[] => {
+	const descriptors: Descriptor[] = [];
 	for (const name of readdirSync("/proc/self/fd")) {
 		try {
-			targets.set(Number(name), readlinkSync(`/proc/self/fd/${name}`));
+			const target = readlinkSync(`/proc/self/fd/${name}`);
+			const flags = syscallResult(linux.SYS_fcntl, Number(name), linux.F_GETFL) & (O_ACCMODE | O_NONBLOCK);
+			descriptors.push({ fd: Number(name), target, flags });
 		} catch {
 			// The descriptor of the directory itself, closed by now.
 		}
 	}
-	return targets;
+	return descriptors;
 };
 
 /**
  * The descriptors that a program started by a shell would have: 0 to 2, and what was inherited beyond.
  *
- * Node marks every inherited descriptor close-on-exec, so the flag does not tell them from its own; what they are does. An
- * inherited pipe of which this process holds both ends is taken for Node's.
+ * Node marks inherited descriptors close-on-exec (libuv does, up to the first gap above 15), so the flag does not tell them from
+ * its own; what they are does. An inherited event loop or eventfd is taken for Node's.
  *
  * @param own descriptors that this program has opened itself
  */
 export const inheritedDescriptors = (own: readonly number[]): readonly number[] => {
-	let targets: ReadonlyMap<number, string>;
+	let all: readonly Descriptor[];
 	try {
-		targets = openDescriptors();
+		all = openDescriptors();
 	} catch {
 		return [0, 1, 2].filter((fd) => syscallResult(linux.SYS_fcntl, fd, linux.F_GETFD) >= 0);
 	}
-	const names = [...targets].filter(([fd]) => fd > 2).map(([, target]) => target);
-	return [...targets]
-		.filter(([fd, target]) => fd <= 2 || (!own.includes(fd) && !isNodes(target, names)))
-		.map(([fd]) => fd);
+	const beyond = all.filter(({ fd }) => fd > 2);
+	return all
+		.filter((descriptor) => descriptor.fd <= 2 || (!own.includes(descriptor.fd) && !isNodes(descriptor, beyond)))
+		.map(({ fd }) => fd);
 };
 
 /**

@@ -53,3 +53,12 @@ const message = new BigUint64Array(1);
 /** What an event-stop is about: the new task's id, or at an exec the id that the thread had before. */
 export const eventMessage = (tid: number): number =>
 	succeeded("PTRACE_GETEVENTMSG", request(linux.PTRACE_GETEVENTMSG, tid, 0, message)) ? Number(message[0]) : 0;
+
+const SIGSET_SIZE = 8;
+
+/** The blocked signals of a task, one bit each. */
+export const readSignalMask = (tid: number, mask: BigUint64Array): boolean =>
+	succeeded("PTRACE_GETSIGMASK", request(linux.PTRACE_GETSIGMASK, tid, SIGSET_SIZE, mask));
+
+export const writeSignalMask = (tid: number, mask: BigUint64Array): boolean =>
+	succeeded("PTRACE_SETSIGMASK", request(linux.PTRACE_SETSIGMASK, tid, SIGSET_SIZE, mask));

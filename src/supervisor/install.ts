@@ -12,11 +12,11 @@
 import { insertEhdr, parseInitialStack } from "../auxv/initial-stack.ts";
 import { VsyscallError } from "../errors.ts";
 import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../linux/constants.ts";
-import { readRegisters, writeRegisters } from "../linux/ptrace.ts";
+import { readRegisters, writeRegisters, writeSignalMask } from "../linux/ptrace.ts";
 import { Registers, USER32_CS } from "../linux/registers.ts";
 import { pokeMemory, readMemory, writeMemory } from "../linux/remote-memory.ts";
 import { errnoName } from "../linux/syscall-error.ts";
-import { assembleBootstrap, type Bootstrap } from "../vdso/bootstrap.ts";
+import { assembleBootstrap, type Bootstrap, SAVED_MASK_DISTANCE } from "../vdso/bootstrap.ts";
 import type { Image } from "../vdso/image.ts";
 import { MAP_PRIVATE, PRCTL_MM_MAP_SIZE } from "../vdso/kernel-calls.ts";
 import { describeMemory } from "./memory-map.ts";
@@ -52,8 +52,10 @@ export type InstallResult =
 	| { readonly kind: "not-64-bit" }
 	| { readonly kind: "failed"; readonly reason: string };
 
+/** "over": the install has ended before; "other": something else happened while it is under way. */
 export type StopMeaning =
-	| "none"
+	| "over"
+	| "other"
 	| "done"
 	| { readonly kind: "failed"; readonly at: "open" | "map"; readonly errno: number };
 
@@ -75,6 +77,11 @@ const memoryFailure = (what: string, errno: number): InstallResult => {
 	}
 	return failed(`its memory cannot be ${what} (${errnoName(errno)})`);
 };
+
+/** What r8 holds until there is a descriptor. */
+const NO_DESCRIPTOR = 0xffff_ffff_ffff_ffffn;
+
+const isWithin = (offset: number, start: number, end: number): boolean => offset >= start && offset < end;
 
 const paddedToWords = (code: Uint8Array): Uint8Array => {
 	const padded = new Uint8Array((code.length + 7) & ~7);
@@ -170,10 +177,12 @@ export class Installer {
 		entered.set("rdx", BigInt(O_RDONLY | O_CLOEXEC));
 		entered.set("r10", BigInt(MAP_PRIVATE));
 		entered.set("r9", 0n);
+		entered.set("r8", NO_DESCRIPTOR);
 		entered.set("rbp", found.hostImage);
 		entered.set("rbx", map === undefined ? 0n : scratchAddress);
 		entered.set("r12", place.overwritten === undefined ? 0n : 1n);
-		entered.set("r14", initial.get("rip"));
+		// Without a supervisor nobody could put the program's first bytes back: better no program than one that begins with stage 1.
+		entered.set("r14", place.overwritten === undefined ? initial.get("rip") : 0n);
 		entered.set("r15", found.ehdrSlot);
 		// No system call to restart: execve's is over.
 		entered.set("orig_rax", -1n);
@@ -200,29 +209,33 @@ export class Installer {
 		return { bootstrap, overwritten };
 	}
 
-	/** Whether a process that sent itself a signal with these registers is one of ours that stopped, and why. */
-	meaningOfStop(pending: PendingInstall, registers: Registers): StopMeaning {
+	/**
+	 * What a stop with these registers says about the install. When it is the install's own, the process gets back the signal mask
+	 * that the stop has changed.
+	 */
+	meaningOfStop(tid: number, pending: PendingInstall, registers: Registers): StopMeaning {
+		const { image } = this.#setup;
 		const rip = registers.get("rip");
-		const isAt = (address: bigint): boolean => rip === address || rip === address + 1n;
-		const isBootstrap = isAt(pending.bootstrap + BigInt(this.bootstrap.stopped));
-		const isInstaller = isAt(registers.get("r13") + BigInt(this.#setup.image.installerStopped));
-		if (!isBootstrap && !isInstaller) return "none";
+		const inBootstrap = Number(rip - pending.bootstrap);
+		const inImage = Number(rip - registers.get("r13"));
+		const isBootstrap = this.bootstrap.stops.includes(inBootstrap);
+		if (!isBootstrap && !image.installerStops.includes(inImage)) {
+			const isUnderWay =
+				isWithin(inBootstrap, 0, this.#code.length) || isWithin(inImage, image.installerOffset, image.installerEnd);
+			return isUnderWay ? "other" : "over";
+		}
+		const mask = new Uint8Array(8);
+		readMemory(tid, registers.get("rsp") - BigInt(SAVED_MASK_DISTANCE), mask);
+		writeSignalMask(tid, new BigUint64Array(mask.buffer));
 		const result = BigInt.asIntN(64, registers.get("r12"));
 		if (result >= 0n) return "done";
-		return {
-			kind: "failed",
-			at: this.#failedToOpen(registers, isBootstrap) ? "open" : "map",
-			errno: Number(-BigInt.asIntN(32, result)),
-		};
+		const at = isBootstrap && this.#failedToOpen(registers) ? "open" : "map";
+		return { kind: "failed", at, errno: Number(-BigInt.asIntN(32, result)) };
 	}
 
-	/** Stage 1 moves the descriptor to r8 before it maps; the kernel leaves r8 as it was at the exec: zero. */
-	#failedToOpen(registers: Registers, isBootstrap: boolean): boolean {
-		return (
-			isBootstrap &&
-			registers.get("r10") === BigInt(MAP_PRIVATE) &&
-			registers.get("rdx") === BigInt(O_RDONLY | O_CLOEXEC)
-		);
+	/** Stage 1 moves the descriptor to r8 as soon as it has one. */
+	#failedToOpen(registers: Registers): boolean {
+		return registers.get("r8") === NO_DESCRIPTOR;
 	}
 
 	/** Puts back what stage 1 overwrote, and the registers, so that the program starts as execve meant it to. */

@@ -1,21 +1,31 @@
 /** What the supervisor says about a process to a person: read from /proc, and harmless when /proc is missing. */
-import { readlinkSync, statSync } from "node:fs";
+import { readlinkSync, type Stats, statSync } from "node:fs";
 import { readProcFile } from "../linux/proc-file.ts";
 
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
 const S_IXGRP = 0o010;
 
-/** The path of the program that a process runs. */
+/** The path of the program that a process runs, or the short name that the kernel keeps where the path is not for us to see. */
 export const programName = (tid: number): string => {
 	try {
 		return readlinkSync(`/proc/${tid}/exe`);
 	} catch {
-		return "a program";
+		const name = readProcFile(tid, "comm");
+		return name === undefined ? "a program" : Buffer.from(name).toString().trimEnd();
 	}
 };
 
 const euid = process.geteuid?.() ?? 0;
+
+const programFile = (tid: number): Stats | undefined => {
+	try {
+		return statSync(`/proc/${tid}/exe`);
+	} catch {
+		// The process is gone, or it is one that we may not look into.
+		return undefined;
+	}
+};
 
 /**
  * What a setuid or setgid program lost because its tracer has no privileges (ptrace(2), "execve(2) under ptrace").
@@ -24,7 +34,7 @@ const euid = process.geteuid?.() ?? 0;
  */
 export const droppedPrivileges = (tid: number): string | undefined => {
 	if (euid === 0) return undefined;
-	const file = statSync(`/proc/${tid}/exe`, { throwIfNoEntry: false });
+	const file = programFile(tid);
 	if (file === undefined) return undefined;
 	const isSetuid = (file.mode & S_ISUID) !== 0 && file.uid !== euid;
 	const isSetgid = (file.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP) && file.gid !== process.getegid?.();

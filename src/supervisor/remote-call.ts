@@ -4,9 +4,7 @@
  * A call takes two stops, its entry and its exit (PTRACE_SYSCALL, so no signal is involved). Meanwhile every signal that can be
  * blocked is blocked in the process, and delivered by the kernel afterwards.
  */
-import * as linux from "../linux/constants.ts";
-import { syscallResult } from "../linux/ffi.ts";
-import { readRegisters, resumeToSyscall, writeRegisters } from "../linux/ptrace.ts";
+import { readRegisters, readSignalMask, resumeToSyscall, writeRegisters, writeSignalMask } from "../linux/ptrace.ts";
 import type { RegisterName } from "../linux/registers.ts";
 import { Registers } from "../linux/registers.ts";
 
@@ -23,10 +21,7 @@ export type ScriptStep<Result> =
 	{ readonly kind: "running" } | { readonly kind: "finished"; readonly result: Result } | { readonly kind: "dead" };
 
 const ARGUMENTS: readonly RegisterName[] = ["rdi", "rsi", "rdx", "r10", "r8", "r9"];
-const SIGSET_SIZE = 8;
 const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn;
-const PTRACE_GETSIGMASK = 0x420a;
-const PTRACE_SETSIGMASK = 0x420b;
 
 export class RemoteCaller<Result> {
 	readonly #tid: number;
@@ -45,8 +40,8 @@ export class RemoteCaller<Result> {
 
 	/** Makes the first call of the script. */
 	begin(): ScriptStep<Result> {
-		syscallResult(linux.SYS_ptrace, PTRACE_GETSIGMASK, this.#tid, SIGSET_SIZE, this.#mask);
-		this.#setMask(new BigUint64Array([ALL_SIGNALS]));
+		readSignalMask(this.#tid, this.#mask);
+		writeSignalMask(this.#tid, new BigUint64Array([ALL_SIGNALS]));
 		if (!readRegisters(this.#tid, this.#registers)) return { kind: "dead" };
 		return this.#advance(this.#script.next());
 	}
@@ -61,7 +56,7 @@ export class RemoteCaller<Result> {
 
 	#advance(next: IteratorResult<RemoteCall, Result>): ScriptStep<Result> {
 		if (next.done === true) {
-			this.#setMask(this.#mask);
+			writeSignalMask(this.#tid, this.#mask);
 			return { kind: "finished", result: next.value };
 		}
 		const { number, args } = next.value;
@@ -72,9 +67,5 @@ export class RemoteCaller<Result> {
 		ARGUMENTS.forEach((name, index) => registers.set(name, args[index] ?? 0n));
 		if (!writeRegisters(this.#tid, registers)) return { kind: "dead" };
 		return resumeToSyscall(this.#tid) ? { kind: "running" } : { kind: "dead" };
-	}
-
-	#setMask(mask: BigUint64Array): void {
-		syscallResult(linux.SYS_ptrace, PTRACE_SETSIGMASK, this.#tid, SIGSET_SIZE, mask);
 	}
 }

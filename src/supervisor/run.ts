@@ -80,8 +80,9 @@ const untilOver = (supervisor: Supervisor): Promise<void> =>
 			if (outcome === "running") return;
 			clearInterval(sweep);
 			process.removeListener("SIGCHLD", drain);
-			if (outcome === "over") resolve();
-			else reject(outcome);
+			if (outcome === "over") return resolve();
+			supervisor.endAll();
+			reject(outcome);
 		}
 	});
 

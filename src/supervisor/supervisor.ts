@@ -9,11 +9,12 @@
  */
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
-import { eventMessage, listen, readRegisters, resume, seize } from "../linux/ptrace.ts";
+import { eventMessage, listen, readRegisters, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
 import { Registers } from "../linux/registers.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
+import { dumpsCore, keepImageInCore } from "./core-image.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import type { Installer, PendingInstall } from "./install.ts";
 import { makeOwnFile, type OwnFileResult } from "./own-file.ts";
@@ -45,6 +46,8 @@ interface Task {
 	caller: RemoteCaller<OwnFileResult> | undefined;
 	/** A stop signal that came while `caller` worked. */
 	heldSignal: number;
+	/** The image will be whole in a core file. */
+	isImageKept: boolean;
 }
 
 const OPTIONS =
@@ -54,8 +57,7 @@ const OPTIONS =
 	linux.PTRACE_O_TRACECLONE |
 	linux.PTRACE_O_TRACEEXEC;
 
-const SIGTRAP = 5;
-const SIGSTOP = 19;
+const SIGKILL = 9;
 /** Below the path and the memory map that the install has put there. */
 const SCRATCH_DISTANCE = 2048n;
 
@@ -91,6 +93,11 @@ export class Supervisor {
 		return this.#hasRefusedLead;
 	}
 
+	/** Ends every process of the run: without us they would go on in real time, unnoticed. */
+	endAll(): void {
+		for (const tid of this.#tasks.keys()) syscallResult(linux.SYS_kill, tid, SIGKILL);
+	}
+
 	/** Processes and threads that are traced, the first process first. */
 	get tids(): readonly number[] {
 		return [...this.#tasks.keys()];
@@ -110,7 +117,7 @@ export class Supervisor {
 	#taskOf(tid: number): Task {
 		let task = this.#tasks.get(tid);
 		if (task === undefined) {
-			task = { tid, pending: undefined, caller: undefined, heldSignal: 0 };
+			task = { tid, pending: undefined, caller: undefined, heldSignal: 0, isImageKept: false };
 			this.#tasks.set(tid, task);
 		}
 		return task;
@@ -156,6 +163,7 @@ export class Supervisor {
 		if (former !== tid) this.#tasks.delete(former);
 		task.pending = undefined;
 		task.caller = undefined;
+		task.isImageKept = false;
 		const { installer, isHostClock, report, trace } = this.#options;
 		const dropped = droppedPrivileges(tid);
 		if (dropped !== undefined) report(`${programName(tid)} (pid ${tid}) ${dropped}`);
@@ -206,14 +214,19 @@ export class Supervisor {
 		if (task.caller !== undefined) {
 			// Only SIGSTOP cannot be blocked meanwhile.
 			task.heldSignal = signal;
-			resume(tid, 0);
+			resumeToSyscall(tid);
 			return;
 		}
-		if (pending !== undefined && (signal === SIGSTOP || signal === SIGTRAP)) {
+		if (pending !== undefined) {
 			if (!readRegisters(tid, this.#registers)) return;
-			const meaning = this.#options.installer.meaningOfStop(pending, this.#registers);
+			const meaning = this.#options.installer.meaningOfStop(tid, pending, this.#registers);
 			if (meaning === "done") return this.#enter(task);
-			if (meaning !== "none") return this.#installFailed(task, pending, meaning);
+			if (typeof meaning === "object") return this.#installFailed(task, pending, meaning);
+			if (meaning === "over") task.pending = undefined;
+		}
+		if (dumpsCore(signal) && !task.isImageKept) {
+			task.isImageKept = true;
+			keepImageInCore(tid);
 		}
 		resume(tid, signal);
 	}

@@ -18,22 +18,42 @@
  *     r15       where the auxiliary vector holds AT_SYSINFO_EHDR
  *
  * rax cannot carry anything into stage 1: at PTRACE_EVENT_EXEC the process is still inside execve, which stores its result 0
- * there on the way out. When something fails, the process sends itself SIGSTOP, which a tracer sees and takes away before
- * anybody else does; unlike int3 it cannot touch a disposition or a mask that the program inherited. r12 then holds -errno.
+ * there on the way out.
+ *
+ * When something fails, the process sends itself SIGURG: a tracer is shown even a signal that is ignored, and takes it from there
+ * (r12 holds -errno). If the tracer has died meanwhile, nobody notices the signal, and the process enters its program in real
+ * time. SIGSTOP would leave it stopped for ever then, and int3 would touch a disposition that the program inherited.
  */
 import { Assembler } from "../asm/assembler.ts";
+import type { Code } from "../asm/code.ts";
 import { type Label, memory } from "../asm/operands.ts";
-import { eax, edi, edx, esi, r8d, r12, rax, rcx } from "../asm/registers.ts";
+import {
+	eax,
+	edi,
+	edx,
+	esi,
+	type Register,
+	r8d,
+	r10,
+	r12,
+	r14,
+	rax,
+	rcx,
+	rdi,
+	rdx,
+	rsi,
+	rsp,
+} from "../asm/registers.ts";
 import * as kernel from "./kernel-calls.ts";
 
 export interface Bootstrap {
 	readonly code: Uint8Array;
-	/** Offset of a `syscall` instruction, for calls on behalf of the process. */
+	/** Offset of a `syscall` instruction for calls on behalf of the process, behind which it would enter its program. */
 	readonly syscall: number;
-	/** Offset behind the first `syscall`: from here stage 1 goes on with a descriptor in rax. */
+	/** Offset behind the call of openat: from here stage 1 goes on with a descriptor in rax. */
 	readonly opened: number;
-	/** Offset of the instruction at which a failed stage 1 stops. */
-	readonly stopped: number;
+	/** Offsets of the instructions at which a failed stage 1 stops. */
+	readonly stops: readonly number[];
 }
 
 export interface BootstrapOptions {
@@ -43,28 +63,76 @@ export interface BootstrapOptions {
 	readonly installerOffset: number;
 }
 
-/** r12 := rax; then SIGSTOP to the own process. `stopped` is bound behind the call. */
-export const emitStop = (assembler: Assembler, stopped: Label): void => {
+/** Bytes of a `syscall` instruction. */
+const SYSCALL_SIZE = 2;
+
+/** Bytes below the stack pointer where a stop keeps the signal mask of the program, and a set of SIGURG alone. */
+export const SAVED_MASK_DISTANCE = 64;
+const URGENT_SET_DISTANCE = 56;
+
+/** Sets a register to a small number in three or four bytes. Writes to the word below the stack pointer. */
+const set = (assembler: Assembler, register: Register, value: number): void => {
+	assembler.push(value);
+	assembler.pop(register);
+};
+
+/** Where a tracer sees a process that stops: behind kill(2), or, when a seccomp filter refuses that, behind int3. */
+export interface StopPlaces {
+	readonly killed: Label;
+	readonly trapped: Label;
+}
+
+export const stopPlaces = (assembler: Assembler): StopPlaces => ({
+	killed: assembler.label("killed"),
+	trapped: assembler.label("trapped"),
+});
+
+export const stopOffsets = (code: Code, { killed, trapped }: StopPlaces): readonly number[] => [
+	code.offsetOf(killed),
+	code.offsetOf(trapped),
+];
+
+/**
+ * r12 := rax; then SIGURG to the own process, unblocked for the moment. When the process goes on from there, with whatever mask, it
+ * has the program's mask again.
+ */
+export const emitStop = (assembler: Assembler, { killed, trapped }: StopPlaces): void => {
+	const savedMask = memory(rsp, -SAVED_MASK_DISTANCE);
+	const wasSent = assembler.label("signal sent");
 	assembler.mov(r12, rax);
-	assembler.mov(eax, kernel.SYS_getpid);
+	assembler.mov(memory(rsp, -URGENT_SET_DISTANCE), 1 << (kernel.SIGURG - 1), 64);
+	set(assembler, rdi, kernel.SIG_UNBLOCK);
+	assembler.lea(rsi, memory(rsp, -URGENT_SET_DISTANCE));
+	assembler.lea(rdx, savedMask);
+	set(assembler, r10, kernel.SIGSET_SIZE);
+	set(assembler, rax, kernel.SYS_rt_sigprocmask);
+	assembler.syscall();
+	set(assembler, rax, kernel.SYS_getpid);
 	assembler.syscall();
 	assembler.mov(edi, eax);
-	assembler.mov(esi, kernel.SIGSTOP);
-	assembler.mov(eax, kernel.SYS_kill);
+	set(assembler, rsi, kernel.SIGURG);
+	set(assembler, rax, kernel.SYS_kill);
 	assembler.syscall();
-	assembler.bind(stopped);
-	// Only reached when a seccomp filter refused kill(2).
+	assembler.bind(killed);
+	assembler.test(eax, eax);
+	assembler.jcc("ns", wasSent);
 	assembler.int3();
+	assembler.bind(trapped);
+	assembler.bind(wasSent);
+	set(assembler, rdi, kernel.SIG_SETMASK);
+	assembler.lea(rsi, savedMask);
+	assembler.xor(edx, edx);
+	set(assembler, r10, kernel.SIGSET_SIZE);
+	set(assembler, rax, kernel.SYS_rt_sigprocmask);
+	assembler.syscall();
 };
 
 export const assembleBootstrap = ({ mappingLength, installerOffset }: BootstrapOptions): Bootstrap => {
 	const assembler = new Assembler(64);
-	const syscall = assembler.label("syscall");
 	const opened = assembler.label("opened");
 	const failed = assembler.label("failed");
-	const stopped = assembler.label("stopped");
+	const places = stopPlaces(assembler);
 	assembler.mov(eax, kernel.SYS_openat);
-	assembler.bind(syscall);
 	assembler.syscall();
 	assembler.bind(opened);
 	assembler.test(eax, eax);
@@ -72,20 +140,23 @@ export const assembleBootstrap = ({ mappingLength, installerOffset }: BootstrapO
 	assembler.mov(r8d, eax);
 	assembler.xor(edi, edi);
 	assembler.mov(esi, mappingLength);
-	assembler.mov(edx, kernel.PROT_READ | kernel.PROT_EXEC);
-	assembler.mov(eax, kernel.SYS_mmap);
+	set(assembler, rdx, kernel.PROT_READ | kernel.PROT_EXEC);
+	set(assembler, rax, kernel.SYS_mmap);
 	assembler.syscall();
 	assembler.test(rax, rax);
 	assembler.jcc("s", failed);
 	assembler.lea(rcx, memory(rax, installerOffset));
 	assembler.jmp(rcx);
 	assembler.bind(failed);
-	emitStop(assembler, stopped);
+	emitStop(assembler, places);
+	// rdx is the only register that a program may look at: psABI x86-64, "Process Initialization".
+	assembler.xor(edx, edx);
+	assembler.jmp(r14);
 	const code = assembler.assemble();
 	return {
 		code: code.bytes,
-		syscall: code.offsetOf(syscall),
+		syscall: code.offsetOf(places.killed) - SYSCALL_SIZE,
 		opened: code.offsetOf(opened),
-		stopped: code.offsetOf(stopped),
+		stops: stopOffsets(code, places),
 	};
 };

@@ -45,6 +45,9 @@ export const emitReadHostClock = (emission: Emission, { clock }: HostClockRead):
 	assembler.cfaOffset(WORD);
 	assembler.test(eax, eax);
 	assembler.jcc("z", succeeded);
+	// An int, but time() returns 64 bits: the sign is spread.
+	assembler.shl(rax, 32);
+	assembler.sar(rax, 32);
 	assembler.ret();
 	assembler.bind(succeeded);
 	emitCarry(emission);

@@ -14,6 +14,7 @@ import type { ExportedFunction } from "../elf/dynamic-symbols.ts";
 import { writeSharedObject } from "../elf/shared-object.ts";
 import { VsyscallError } from "../errors.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
+import { stopOffsets, stopPlaces } from "./bootstrap.ts";
 import { emitClockGettime } from "./clock-gettime.ts";
 import { emitForward } from "./forward.ts";
 import { emitGetcpu } from "./getcpu.ts";
@@ -27,9 +28,10 @@ import type { Emission } from "./wall.ts";
 export interface Image {
 	/** A whole number of pages. */
 	readonly bytes: Uint8Array;
-	/** Offset of stage 2 of the install, and of the instruction at which it stops, in the image. */
+	/** Where stage 2 of the install begins and ends in the image, and the instructions at which it stops. */
 	readonly installerOffset: number;
-	readonly installerStopped: number;
+	readonly installerEnd: number;
+	readonly installerStops: readonly number[];
 	/** Bytes of address space: image, link page, vvar page. */
 	readonly mappingLength: number;
 	/** Offset of the vvar page in the file, which has `pageFileOffset + PAGE_SIZE` bytes. */
@@ -117,7 +119,7 @@ export const buildImage = (host: HostVdso): Image => {
 	const labels = {
 		linkPage: new Label("link page"),
 		pageFileOffset: new Label("vvar page in the file"),
-		stopped: new Label("installer stopped"),
+		stops: stopPlaces(assembler),
 		syscallStubs,
 	};
 	const installer = block("installer", [], () => emitInstaller(emission, labels));
@@ -168,7 +170,8 @@ export const buildImage = (host: HostVdso): Image => {
 	return {
 		bytes,
 		installerOffset: textOffset + code.offsetOf(installer.start),
-		installerStopped: textOffset + code.offsetOf(labels.stopped),
+		installerEnd: textOffset + code.offsetOf(installer.end),
+		installerStops: stopOffsets(code, labels.stops).map((offset) => textOffset + offset),
 		mappingLength: bytes.length + 2 * PAGE_SIZE,
 		pageFileOffset: bytes.length,
 	};

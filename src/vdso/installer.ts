@@ -29,7 +29,7 @@ import {
 	rsp,
 } from "../asm/registers.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
-import { emitStop } from "./bootstrap.ts";
+import { emitStop, type StopPlaces } from "./bootstrap.ts";
 import * as kernel from "./kernel-calls.ts";
 import type { Emission } from "./wall.ts";
 
@@ -42,8 +42,8 @@ export interface InstallerLabels {
 	readonly linkPage: Label;
 	/** Stubs that make the system calls which the host's vDSO lacks, by number. */
 	readonly syscallStubs: ReadonlyMap<number, Label>;
-	/** Bound behind the call at which the installer stops, when it failed or was asked to. */
-	readonly stopped: Label;
+	/** Where the installer stops, when it failed or was asked to. */
+	readonly stops: StopPlaces;
 	/** Offset of the vvar page in the file. */
 	readonly pageFileOffset: Label;
 }
@@ -113,7 +113,7 @@ export const emitInstaller = (emission: Emission, labels: InstallerLabels): void
 	assembler.jcc("z", enter);
 	assembler.mov(rax, r12);
 	assembler.bind(failed);
-	emitStop(assembler, labels.stopped);
+	emitStop(assembler, labels.stops);
 
 	assembler.bind(enter);
 	assembler.mov(memory(rsp, -16), r14);

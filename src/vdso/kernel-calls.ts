@@ -2,6 +2,7 @@
 export const SYS_mmap = 9;
 export const SYS_close = 3;
 export const SYS_mprotect = 10;
+export const SYS_rt_sigprocmask = 14;
 export const SYS_getpid = 39;
 export const SYS_kill = 62;
 export const SYS_prctl = 157;
@@ -15,7 +16,12 @@ export const MAP_PRIVATE = 0x02;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 
-export const SIGSTOP = 19;
+/** Ignored by default, and nobody waits for it in front of a program's first instruction. */
+export const SIGURG = 23;
+export const SIG_UNBLOCK = 1;
+export const SIG_SETMASK = 2;
+/** sizeof(sigset_t) of the kernel. */
+export const SIGSET_SIZE = 8;
 
 export const PR_SET_MM = 35;
 export const PR_SET_MM_MAP = 14;

@@ -1,0 +1,158 @@
+/**
+ * The call frame information of the image against what its instructions do: every instruction that can be reached is run
+ * symbolically, with the stack pointer as an offset from where it stood at the entry, and compared with the row for its address.
+ */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { FrameDescription } from "../../src/elf/call-frame.ts";
+import { readHostImage } from "../../src/linux/host-vdso.ts";
+import { buildImage } from "../../src/vdso/image.ts";
+import { type CodeBlock, codeBlocks, type DecodedInstruction, decodeRange } from "./decoded.ts";
+import { SYNTHETIC_HOSTS } from "./hosts.ts";
+
+/** psABI x86-64, figure 3.36. */
+const DWARF_RSP = 7;
+const DWARF_RETURN_ADDRESS = 16;
+const WORD = 8;
+const CALLER_SAVED = ["rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"];
+const STACK_LIMIT = 128;
+
+const rowAt = (frame: FrameDescription, offset: number): FrameDescription["rows"][number] => {
+	const row = frame.rows.findLast((candidate) => candidate.offset <= offset);
+	assert.ok(row !== undefined, `no row for +${offset.toString(16)}`);
+	return row;
+};
+
+/** Depths (bytes below the entry's stack pointer) of every instruction that can be reached, by offset in the image. */
+const stackDepths = (
+	block: CodeBlock,
+	instructions: ReadonlyMap<number, DecodedInstruction>,
+): ReadonlyMap<number, number> => {
+	const depths = new Map<number, number>();
+	const waiting: (readonly [offset: number, depth: number])[] = [[block.start, 0]];
+	for (let place = waiting.pop(); place !== undefined; place = waiting.pop()) {
+		const [offset, depth] = place;
+		const instruction = instructions.get(offset);
+		assert.ok(
+			instruction !== undefined,
+			`${block.name}: control reaches ${offset.toString(16)}, which is no instruction`,
+		);
+		const known = depths.get(offset);
+		if (known !== undefined) {
+			assert.equal(depth, known, `${block.name}: two depths of the stack at ${offset.toString(16)}`);
+			continue;
+		}
+		depths.set(offset, depth);
+		const { flow, stackChange, length, mnemonic } = instruction;
+		assert.ok(
+			stackChange !== undefined,
+			`${block.name}: ${mnemonic} at ${offset.toString(16)} moves rsp unpredictably`,
+		);
+		if (flow.kind === "return" || flow.kind === "leave") {
+			assert.equal(depth, 0, `${block.name}: leaves at ${offset.toString(16)} with the stack moved`);
+			continue;
+		}
+		if (flow.kind === "trap") continue;
+		// rsp falls as the depth grows.
+		const next = depth - stackChange;
+		assert.ok(next >= 0, `${block.name}: pops the return address at ${offset.toString(16)}`);
+		if (flow.kind === "jump" || flow.kind === "branch") waiting.push([flow.target, next]);
+		if (flow.kind !== "jump") waiting.push([offset + length, next]);
+	}
+	return depths;
+};
+
+const isInstaller = ({ name }: CodeBlock): boolean => name === "installer";
+
+for (const [name, host] of [["this host", readHostImage().vdso] as const, ...SYNTHETIC_HOSTS]) {
+	describe(`the code for ${name}`, () => {
+		const image = buildImage(host);
+		const blocks = codeBlocks(image).map((block) => {
+			const decoded = decodeRange(image.bytes, block.start, block.end);
+			return { block, decoded, byOffset: new Map(decoded.map((instruction) => [instruction.offset, instruction])) };
+		});
+		const callable = blocks.filter(({ block }) => !isInstaller(block));
+
+		test("decodes to its end without a gap or a padding byte inside", () => {
+			for (const { block, decoded } of blocks) {
+				const last = decoded.at(-1);
+				assert.equal((last?.offset ?? 0) + (last?.length ?? 0), block.end, block.name);
+			}
+			assert.equal(blocks.filter(({ block }) => isInstaller(block)).length, 1);
+		});
+
+		test("has no instruction that cannot be reached", () => {
+			for (const { block, decoded, byOffset } of callable) {
+				const depths = stackDepths(block, byOffset);
+				const dead = decoded.filter(({ offset }) => !depths.has(offset));
+				assert.deepEqual(dead, [], `${block.name} has dead code`);
+			}
+		});
+
+		test("has the true canonical frame address at every instruction", () => {
+			let checked = 0;
+			for (const { block, byOffset } of callable) {
+				for (const [offset, depth] of stackDepths(block, byOffset)) {
+					const { cfa, registers } = rowAt(block.frame, offset - block.start);
+					const where = `${block.name} +${(offset - block.start).toString(16)}`;
+					assert.deepEqual(cfa, { kind: "register", register: DWARF_RSP, offset: depth + WORD }, where);
+					assert.deepEqual([...registers], [[DWARF_RETURN_ADDRESS, { kind: "offset", offset: -WORD }]], where);
+					checked++;
+				}
+				assert.equal(block.frame.returnAddressRegister, DWARF_RETURN_ADDRESS);
+				assert.equal(block.frame.isSignalFrame, false);
+			}
+			assert.ok(checked > 20, `${checked} instructions`);
+		});
+
+		test("changes no row where no instruction begins", () => {
+			for (const { block, byOffset } of blocks)
+				for (const row of block.frame.rows) assert.ok(byOffset.has(block.start + row.offset), block.name);
+		});
+
+		test("takes less than 128 bytes of the stack", () => {
+			for (const { block, byOffset } of callable) {
+				const deepest = Math.max(...stackDepths(block, byOffset).values()) + WORD;
+				// A function of the host's that is called has its own return address on the stack too.
+				const calls = [...byOffset.values()].some(({ flow }) => flow.kind === "call");
+				assert.ok(deepest + (calls ? WORD : 0) < STACK_LIMIT, `${block.name}: ${deepest} bytes`);
+			}
+		});
+
+		test("calls with the stack aligned to 16 bytes", () => {
+			for (const { block, byOffset } of callable) {
+				for (const [offset, depth] of stackDepths(block, byOffset)) {
+					if (byOffset.get(offset)?.flow.kind !== "call") continue;
+					assert.equal((depth + WORD) % 16, 0, `${block.name} at ${offset.toString(16)}`);
+				}
+			}
+		});
+
+		test("writes caller-saved registers only", () => {
+			for (const { block, decoded } of callable) {
+				for (const { written, offset, mnemonic } of decoded) {
+					const others = written.filter((register) => !CALLER_SAVED.includes(register));
+					assert.deepEqual(others, [], `${block.name}: ${mnemonic} at ${offset.toString(16)}`);
+				}
+			}
+		});
+
+		test("begins every exported function with endbr64", () => {
+			for (const { block, decoded } of callable)
+				if (block.isExported) assert.equal(decoded[0]?.mnemonic, "endbr64", block.name);
+		});
+
+		test("never enters the kernel itself, but in the stubs of what the host lacks", () => {
+			for (const { block, decoded } of callable) {
+				const entries = decoded.filter(({ mnemonic }) => ["syscall", "sysenter", "int"].includes(mnemonic));
+				assert.equal(entries.length, block.isExported ? 0 : 1, block.name);
+			}
+		});
+
+		test("says of the installer that nobody called it", () => {
+			const installer = blocks.find(({ block }) => isInstaller(block))?.block;
+			for (const row of installer?.frame.rows ?? [])
+				assert.deepEqual(row.registers.get(DWARF_RETURN_ADDRESS), { kind: "undefined" });
+		});
+	});
+}

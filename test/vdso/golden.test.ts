@@ -1,0 +1,92 @@
+/**
+ * The code of every function as text, to be reviewed: test/vdso/golden/*.txt.
+ *
+ * UPDATE_GOLDEN=1 writes the files anew. The hosts are made up, so they are the same on every machine.
+ */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { disassemble } from "../../src/asm/disassembler.ts";
+import { assembleBootstrap } from "../../src/vdso/bootstrap.ts";
+import type { HostVdso } from "../../src/vdso/host.ts";
+import { buildImage, type Image } from "../../src/vdso/image.ts";
+import { LinkPage } from "../../src/vdso/link-page.ts";
+import * as layout from "../../src/vvar/layout.ts";
+import { codeBlocks } from "./decoded.ts";
+import { FULL_HOST } from "./hosts.ts";
+
+const DIRECTORY = fileURLToPath(new URL("../../../test/vdso/golden/", import.meta.url));
+const isUpdate = process.env["UPDATE_GOLDEN"] === "1";
+const seen = new Set<string>();
+
+/** Names of everything behind the code: words of the link page, fields of the vvar page. */
+const pageSymbols = (host: HostVdso, image: Image): ReadonlyMap<number, string> => {
+	const linkPage = image.bytes.length;
+	const page = linkPage + layout.PAGE_SIZE;
+	const symbols = new Map([...new LinkPage(host).words].map(({ label, offset }) => [linkPage + offset, label.name]));
+	// The file has the vvar page where the mapping has the link page.
+	symbols.set(linkPage, `${symbols.get(linkPage) ?? ""}|link|vvar in the file`);
+	for (const [name, offset] of Object.entries(layout.PAGE)) symbols.set(page + offset, `vvar.${name}`);
+	symbols.set(page, "vvar");
+	return symbols;
+};
+
+/** One instruction per line: its offset in the function, and its text with symbols; the target of a jump as an offset. */
+const listing = (code: Uint8Array, start: number, symbolOf: (place: number) => string | undefined): string => {
+	const nameOf = (address: bigint): string | undefined => {
+		const place = Number(address);
+		return place >= start && place < start + code.length ? `+${(place - start).toString(16)}` : symbolOf(place);
+	};
+	return disassemble(code, 64, BigInt(start), nameOf)
+		.map(({ offset, text }) => `${offset.toString(16).padStart(4)}  ${text}\n`)
+		.join("");
+};
+
+const assertGolden = (name: string, text: string): void => {
+	const file = join(DIRECTORY, `${name}.txt`);
+	seen.add(`${name}.txt`);
+	if (isUpdate) {
+		mkdirSync(DIRECTORY, { recursive: true });
+		writeFileSync(file, text);
+	}
+	assert.ok(existsSync(file), `${file} is missing: run with UPDATE_GOLDEN=1`);
+	assert.equal(text, readFileSync(file, "utf8"), `${name} has changed: review, then run with UPDATE_GOLDEN=1`);
+};
+
+const VARIANTS: readonly (readonly [suffix: string, host: HostVdso, only: RegExp])[] = [
+	["", FULL_HOST, /./],
+	[".no-layout", { ...FULL_HOST, coarse: undefined }, /^(clock_gettime|time)$/],
+	[".no-rdpid", { ...FULL_HOST, hasRdpid: false }, /^getcpu$/],
+	[".no-vdso", { functions: [], coarse: undefined, hasRdpid: false }, /^installer$|^stub/],
+];
+
+for (const [suffix, host, only] of VARIANTS) {
+	const image = buildImage(host);
+	const symbols = pageSymbols(host, image);
+	const blocks = codeBlocks(image);
+	const symbolOf = (place: number): string | undefined =>
+		symbols.get(place) ?? blocks.find(({ start }) => start === place)?.name;
+	let stubs = 0;
+	for (const block of blocks.filter(({ name }) => only.test(name))) {
+		const name = `${block.isExported || block.name === "installer" ? block.name : `stub-${stubs++}`}${suffix}`;
+		test(`${name} is the code that was reviewed`, () => {
+			assertGolden(name, listing(image.bytes.subarray(block.start, block.end), block.start, symbolOf));
+		});
+	}
+}
+
+test("stage 1 is the code that was reviewed", () => {
+	// Lengths that change with every function of the image.
+	const bootstrap = assembleBootstrap({ mappingLength: 0x5000, installerOffset: 0xabc });
+	assertGolden(
+		"bootstrap",
+		listing(bootstrap.code, 0, () => undefined),
+	);
+});
+
+after(() => {
+	const stale = readdirSync(DIRECTORY).filter((file) => !seen.has(file));
+	assert.deepEqual(stale, [], "golden files of no function");
+});
