@@ -65,29 +65,39 @@ const measureReads = (): Readonly<Record<string, ReadResult>> => {
 	return Object.fromEntries(CLOCKS.map((clock) => [clock, JSON.parse(output(under(clock, reads))) as ReadResult]));
 };
 
-const EXEC_ROUNDS = 12;
-const EXECS = 250;
+const ROUNDS = 15;
+const PROGRAMS_PER_ROUND = 300;
 
-interface ExecResult {
+interface Added {
 	readonly nativeMicroseconds: number;
 	readonly runMicroseconds: number;
 	readonly addedMicroseconds: number;
 }
 
-/** Starts of a program that does nothing: native and under a run in turn, with supervisor and programs on given processors. */
-const measureExecs = (flags: readonly string[], pin: readonly string[]): ExecResult => {
-	const execs = build("execs.c", "execs");
-	const program = build("nothing.c", `nothing${flags.join("")}`, ...flags);
-	const rounds = Array.from({ length: EXEC_ROUNDS }, () => {
-		const native = median(JSON.parse(output([...pin, execs, program, String(EXECS)])) as number[]);
-		const run = median(JSON.parse(output([...pin, ...under("+10y", execs, program, String(EXECS))])) as number[]);
-		return { native, run };
-	});
+/** The median of a figure taken natively and under a run in turn. @param pin a command that chooses processors for both */
+const compare = (command: readonly string[], pin: readonly string[], figure: (text: string) => number): Added => {
+	const rounds = Array.from({ length: ROUNDS }, () => ({
+		native: figure(output([...pin, ...command])),
+		run: figure(output([...pin, ...under("+10y", ...command)])),
+	}));
 	return {
 		nativeMicroseconds: median(rounds.map(({ native }) => native)),
 		runMicroseconds: median(rounds.map(({ run }) => run)),
 		addedMicroseconds: median(rounds.map(({ native, run }) => run - native)),
 	};
+};
+
+const ONE_PROCESSOR = ["taskset", "-c", "1"];
+
+/** execve alone: a program that replaces itself. */
+const measureExecs = (pin: readonly string[]): Added =>
+	compare([build("exec-chain.c", "exec-chain", "-static"), String(PROGRAMS_PER_ROUND)], pin, Number);
+
+/** The whole life of a process: posix_spawn, exec, exit, wait. */
+const measureSpawns = (pin: readonly string[]): Added => {
+	const program = build("nothing.c", "nothing", "-static");
+	const command = [build("execs.c", "execs"), program, String(PROGRAMS_PER_ROUND)];
+	return compare(command, pin, (text) => median(JSON.parse(text) as number[]));
 };
 
 const STARTS = 40;
@@ -111,10 +121,11 @@ const results = {
 	machine: { cpu: cpuModel(), processors: cpus().length, kernel: release(), node: process.version },
 	start: measureStart(),
 	reads: measureReads(),
-	execs: {
-		"static program": measureExecs(["-static"], []),
-		"dynamic program": measureExecs([], []),
-		"static program, one processor": measureExecs(["-static"], ["taskset", "-c", "1"]),
+	added: {
+		execve: measureExecs([]),
+		"execve, all on one processor": measureExecs(ONE_PROCESSOR),
+		"a process from spawn to wait": measureSpawns([]),
+		"a process from spawn to wait, all on one processor": measureSpawns(ONE_PROCESSOR),
 	},
 };
 
@@ -131,7 +142,7 @@ for (const { name } of results.reads["host"]?.functions ?? []) {
 	row(name, ...CLOCKS.map(ratioUnder));
 }
 console.log("");
-for (const [name, { nativeMicroseconds, runMicroseconds, addedMicroseconds }] of Object.entries(results.execs)) {
+for (const [name, { nativeMicroseconds, runMicroseconds, addedMicroseconds }] of Object.entries(results.added)) {
 	console.log(
 		`${name}: ${nativeMicroseconds.toFixed(0)} us natively, ${runMicroseconds.toFixed(0)} us under a run, ${addedMicroseconds.toFixed(0)} us added`,
 	);

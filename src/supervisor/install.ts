@@ -9,25 +9,25 @@
  * Only when something fails does the process stop once more, and `afterStop` decides: a file that cannot be opened is replaced
  * by one that the process makes itself; anything else ends the attempt.
  */
-import { insertEhdr, parseInitialStack } from "../auxv/initial-stack.ts";
+import { type InitialStack, insertEhdr, parseInitialStack } from "../auxv/initial-stack.ts";
 import { VsyscallError } from "../errors.ts";
 import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../linux/constants.ts";
-import { readRegisters, writeRegisters, writeSignalMask } from "../linux/ptrace.ts";
+import { readRegisters, readSignalMask, writeRegisters, writeSignalMask } from "../linux/ptrace.ts";
 import { Registers, USER32_CS } from "../linux/registers.ts";
 import { pokeMemory, readMemory, writeMemory } from "../linux/remote-memory.ts";
 import { errnoName } from "../linux/syscall-error.ts";
-import { assembleBootstrap, type Bootstrap, SAVED_MASK_DISTANCE } from "../vdso/bootstrap.ts";
+import { assembleBootstrap, type Bootstrap } from "../vdso/bootstrap.ts";
 import type { Image } from "../vdso/image.ts";
-import { MAP_PRIVATE, PRCTL_MM_MAP_SIZE } from "../vdso/kernel-calls.ts";
+import { MAP_PRIVATE, PRCTL_MM_MAP_SIZE, SIGURG } from "../vdso/kernel-calls.ts";
 import { describeMemory } from "./memory-map.ts";
-import type { PageFiles } from "./page-file.ts";
+import type { PageFile } from "./page-file.ts";
 
 /** Where stage 1 finds room in the host's vDSO: bytes from its start; undefined when the host has none or it is full. */
 export type BootstrapRoom = number | undefined;
 
 export interface InstallSetup {
 	readonly image: Image;
-	readonly files: PageFiles;
+	readonly pageFile: PageFile;
 	/** @param length bytes that stage 1 needs */
 	readonly roomFor: (length: number) => BootstrapRoom;
 }
@@ -38,6 +38,8 @@ export interface PendingInstall {
 	readonly bootstrap: bigint;
 	/** What stood there, when that must come back before the program runs. */
 	readonly overwritten: Uint8Array | undefined;
+	/** The signal mask of the program, when it had to be changed. */
+	readonly mask: BigUint64Array | undefined;
 	/** The registers as execve left them, the stack pointer moved if an entry was inserted. */
 	readonly initial: Registers;
 	/** The registers with which stage 1 was entered. */
@@ -63,7 +65,7 @@ const ESRCH = 3;
 const EIO = 5;
 const EPERM = 1;
 const EFAULT = 14;
-const FIRST_READ = 16 * 1024;
+const FIRST_READ = 4096;
 const MAX_STACK = 64 * 1024 * 1024;
 /** Distance below the stack pointer at which path and memory map are put: inside the stack's first pages, below the red zone. */
 const SCRATCH_DISTANCE = 1024n;
@@ -83,19 +85,36 @@ const NO_DESCRIPTOR = 0xffff_ffff_ffff_ffffn;
 
 const isWithin = (offset: number, start: number, end: number): boolean => offset >= start && offset < end;
 
+const URGENT = 1n << BigInt(SIGURG - 1);
+const mask = new BigUint64Array(1);
+
+/** Makes sure that a process can stop itself by SIGURG. @returns its mask, if that had to be changed */
+const unblockUrgent = (tid: number): BigUint64Array | undefined => {
+	if (!readSignalMask(tid, mask)) return undefined;
+	const [blocked = 0n] = mask;
+	if ((blocked & URGENT) === 0n) return undefined;
+	writeSignalMask(tid, new BigUint64Array([blocked & ~URGENT]));
+	return mask.slice();
+};
+
 const paddedToWords = (code: Uint8Array): Uint8Array => {
 	const padded = new Uint8Array((code.length + 7) & ~7);
 	padded.set(code);
 	return padded;
 };
 
-/** The stack as words, read until the auxiliary vector is complete. */
-const readStack = (
-	tid: number,
-	stackPointer: bigint,
-): { words: BigUint64Array; stack: ReturnType<typeof parseInitialStack> & object } | InstallResult => {
+/** Most stacks are understood from one page: read into memory that is used again. */
+const firstWords = new BigUint64Array(FIRST_READ / 8);
+
+interface StackRead {
+	readonly words: BigUint64Array;
+	readonly stack: InitialStack;
+}
+
+/** The stack as words, read until the auxiliary vector is complete. The words are valid until the next call. */
+const readStack = (tid: number, stackPointer: bigint): StackRead | InstallResult => {
 	for (let length = FIRST_READ; length <= MAX_STACK; length *= 4) {
-		const words = new BigUint64Array(length / 8);
+		const words = length === FIRST_READ ? firstWords : new BigUint64Array(length / 8);
 		const count = readMemory(tid, stackPointer, new Uint8Array(words.buffer));
 		if (count < 0) return memoryFailure("read", -count);
 		const known = words.subarray(0, count >> 3);
@@ -114,8 +133,7 @@ export class Installer {
 
 	constructor(setup: InstallSetup) {
 		this.#setup = setup;
-		const { mappingLength, installerOffset } = setup.image;
-		this.bootstrap = assembleBootstrap({ mappingLength, installerOffset });
+		this.bootstrap = assembleBootstrap(setup.image);
 		this.#code = paddedToWords(this.bootstrap.code);
 		this.#room = setup.roomFor(this.#code.length);
 	}
@@ -125,7 +143,7 @@ export class Installer {
 		const initial = new Registers();
 		if (!readRegisters(tid, initial)) return { kind: "dead" };
 		if (initial.get("cs") === USER32_CS) return { kind: "not-64-bit" };
-		let read: ReturnType<typeof readStack>;
+		let read: StackRead | InstallResult;
 		try {
 			read = readStack(tid, initial.get("rsp"));
 		} catch (error) {
@@ -161,7 +179,7 @@ export class Installer {
 		const place = this.#plant(tid, initial.get("rip"), found.hostImage);
 		if ("kind" in place) return place;
 
-		const { path } = this.#setup.files;
+		const { path } = this.#setup.pageFile;
 		const map = describeMemory(tid, found.auxv);
 		const scratch = new Uint8Array(PRCTL_MM_MAP_SIZE + path.length);
 		if (map !== undefined) scratch.set(map);
@@ -180,14 +198,16 @@ export class Installer {
 		entered.set("r8", NO_DESCRIPTOR);
 		entered.set("rbp", found.hostImage);
 		entered.set("rbx", map === undefined ? 0n : scratchAddress);
-		entered.set("r12", place.overwritten === undefined ? 0n : 1n);
+		const mask = unblockUrgent(tid);
+		entered.set("r12", place.overwritten === undefined && mask === undefined ? 0n : 1n);
+		entered.set("r13", BigInt(this.#setup.image.mappingLength));
 		// Without a supervisor nobody could put the program's first bytes back: better no program than one that begins with stage 1.
 		entered.set("r14", place.overwritten === undefined ? initial.get("rip") : 0n);
 		entered.set("r15", found.ehdrSlot);
 		// No system call to restart: execve's is over.
 		entered.set("orig_rax", -1n);
 		if (!writeRegisters(tid, entered)) return { kind: "dead" };
-		return { kind: "started", pending: { ...place, initial, entered } };
+		return { kind: "started", pending: { ...place, mask, initial, entered } };
 	}
 
 	/** Puts stage 1 behind the host's code, or, where there is no room, over the program's first bytes until it has run. */
@@ -209,11 +229,8 @@ export class Installer {
 		return { bootstrap, overwritten };
 	}
 
-	/**
-	 * What a stop with these registers says about the install. When it is the install's own, the process gets back the signal mask
-	 * that the stop has changed.
-	 */
-	meaningOfStop(tid: number, pending: PendingInstall, registers: Registers): StopMeaning {
+	/** What a stop with these registers says about the install. */
+	meaningOfStop(pending: PendingInstall, registers: Registers): StopMeaning {
 		const { image } = this.#setup;
 		const rip = registers.get("rip");
 		const inBootstrap = Number(rip - pending.bootstrap);
@@ -224,9 +241,6 @@ export class Installer {
 				isWithin(inBootstrap, 0, this.#code.length) || isWithin(inImage, image.installerOffset, image.installerEnd);
 			return isUnderWay ? "other" : "over";
 		}
-		const mask = new Uint8Array(8);
-		readMemory(tid, registers.get("rsp") - BigInt(SAVED_MASK_DISTANCE), mask);
-		writeSignalMask(tid, new BigUint64Array(mask.buffer));
 		const result = BigInt.asIntN(64, registers.get("r12"));
 		if (result >= 0n) return "done";
 		const at = isBootstrap && this.#failedToOpen(registers) ? "open" : "map";
@@ -238,9 +252,10 @@ export class Installer {
 		return registers.get("r8") === NO_DESCRIPTOR;
 	}
 
-	/** Puts back what stage 1 overwrote, and the registers, so that the program starts as execve meant it to. */
+	/** Puts back what stage 1 overwrote, the signal mask and the registers, so that the program starts as execve meant it to. */
 	enterProgram(tid: number, pending: PendingInstall): boolean {
 		if (pending.overwritten !== undefined) pokeMemory(tid, pending.bootstrap, pending.overwritten);
+		if (pending.mask !== undefined) writeSignalMask(tid, pending.mask);
 		const registers = pending.initial.copy();
 		registers.set("rax", 0n);
 		registers.set("orig_rax", -1n);

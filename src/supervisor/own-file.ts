@@ -1,15 +1,14 @@
 /**
  * The way round an unreachable file: the process makes a memory file itself, and we fill it through its descriptor.
  *
- * That works in every chroot, user and namespace, because nobody opens a path on the far side. The price is a page of its own,
- * which every push has to reach.
+ * That works in every chroot, user and namespace, because nobody opens a path on the far side. The price is a page of its own.
  */
 import { closeSync, openSync } from "node:fs";
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
 import { writeMemory } from "../linux/remote-memory.ts";
 import { errnoName } from "../linux/syscall-error.ts";
-import type { PageFiles } from "./page-file.ts";
+import type { PageFile } from "./page-file.ts";
 import type { RemoteScript } from "./remote-call.ts";
 
 export type OwnFileResult =
@@ -37,11 +36,11 @@ export interface OwnFileRequest {
 	readonly tid: number;
 	/** Writable memory of the process that nobody uses. */
 	readonly scratch: bigint;
-	readonly files: PageFiles;
+	readonly pageFile: PageFile;
 }
 
 /** @throws {SyscallError} when there is no memory left for the page on our side. */
-export function* makeOwnFile({ tid, scratch, files }: OwnFileRequest): RemoteScript<OwnFileResult> {
+export function* makeOwnFile({ tid, scratch, pageFile }: OwnFileRequest): RemoteScript<OwnFileResult> {
 	const written = writeMemory(tid, scratch, NAME);
 	if (written < 0) return { kind: "failed", reason: `its stack cannot be written (${errnoName(-written)})` };
 	const flags = BigInt(linux.MFD_CLOEXEC | linux.MFD_ALLOW_SEALING);
@@ -51,7 +50,7 @@ export function* makeOwnFile({ tid, scratch, files }: OwnFileRequest): RemoteScr
 	const fd = borrow(tid, Number(made));
 	if (fd < 0) return { kind: "failed", reason: `its memory file cannot be opened (${errnoName(-fd)})` };
 	try {
-		files.fill(fd);
+		pageFile.copyTo(fd);
 	} finally {
 		closeSync(fd);
 	}

@@ -1,10 +1,10 @@
 /**
  * System calls on behalf of a stopped process, one at a time, as an event machine: the supervisor never waits for one pid.
  *
- * A call takes two stops, its entry and its exit (PTRACE_SYSCALL, so no signal is involved). Meanwhile every signal that can be
- * blocked is blocked in the process, and delivered by the kernel afterwards.
+ * A call takes two stops, its entry and its exit (PTRACE_SYSCALL, so no signal is involved). Nothing of the process is changed for
+ * it but the registers, so that it finds its way when the supervisor dies in between.
  */
-import { readRegisters, readSignalMask, resumeToSyscall, writeRegisters, writeSignalMask } from "../linux/ptrace.ts";
+import { readRegisters, resumeToSyscall, writeRegisters } from "../linux/ptrace.ts";
 import type { RegisterName } from "../linux/registers.ts";
 import { Registers } from "../linux/registers.ts";
 
@@ -21,7 +21,6 @@ export type ScriptStep<Result> =
 	{ readonly kind: "running" } | { readonly kind: "finished"; readonly result: Result } | { readonly kind: "dead" };
 
 const ARGUMENTS: readonly RegisterName[] = ["rdi", "rsi", "rdx", "r10", "r8", "r9"];
-const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn;
 
 export class RemoteCaller<Result> {
 	readonly #tid: number;
@@ -29,7 +28,6 @@ export class RemoteCaller<Result> {
 	/** Address of a `syscall` instruction in the process. */
 	readonly #instruction: bigint;
 	readonly #registers = new Registers();
-	readonly #mask = new BigUint64Array(1);
 	#isInside = false;
 
 	constructor(tid: number, instruction: bigint, script: RemoteScript<Result>) {
@@ -40,8 +38,6 @@ export class RemoteCaller<Result> {
 
 	/** Makes the first call of the script. */
 	begin(): ScriptStep<Result> {
-		readSignalMask(this.#tid, this.#mask);
-		writeSignalMask(this.#tid, new BigUint64Array([ALL_SIGNALS]));
 		if (!readRegisters(this.#tid, this.#registers)) return { kind: "dead" };
 		return this.#advance(this.#script.next());
 	}
@@ -55,10 +51,7 @@ export class RemoteCaller<Result> {
 	}
 
 	#advance(next: IteratorResult<RemoteCall, Result>): ScriptStep<Result> {
-		if (next.done === true) {
-			writeSignalMask(this.#tid, this.#mask);
-			return { kind: "finished", result: next.value };
-		}
+		if (next.done === true) return { kind: "finished", result: next.value };
 		const { number, args } = next.value;
 		const registers = this.#registers.copy();
 		registers.set("rip", this.#instruction);

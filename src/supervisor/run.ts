@@ -9,7 +9,7 @@ import { buildImage } from "../vdso/image.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { Installer } from "./install.ts";
 import { forwardSignals, stopWithProgram } from "./job-control.ts";
-import { PageFiles } from "./page-file.ts";
+import { PageFile } from "./page-file.ts";
 import { isProcess } from "./process-facts.ts";
 import { execError, findProgram } from "./program-file.ts";
 import { seizeError } from "./seize-error.ts";
@@ -27,7 +27,7 @@ export interface RunOptions {
 /** A safety net under SIGCHLD; also what keeps the event loop alive. */
 const SWEEP_MS = 500;
 
-const prepare = (options: RunOptions): { installer: Installer; files: PageFiles } => {
+const prepare = (options: RunOptions): { installer: Installer; pageFile: PageFile } => {
 	const host = readHostImage();
 	const image = buildImage(host.vdso);
 	const [violation] = verifyImage(image.bytes, "own");
@@ -37,8 +37,8 @@ const prepare = (options: RunOptions): { installer: Installer; files: PageFiles 
 			`the image breaks a rule of its own (${violation.rule}): ${violation.detail}`,
 		);
 	}
-	const files = new PageFiles({ image, clock: options.clock, taiSeconds: readTaiOffset() });
-	return { files, installer: new Installer({ image, files, roomFor: (length) => zeroTail(host.bytes, length) }) };
+	const pageFile = new PageFile({ image, clock: options.clock, taiSeconds: readTaiOffset() });
+	return { pageFile, installer: new Installer({ image, pageFile, roomFor: (length) => zeroTail(host.bytes, length) }) };
 };
 
 const start = (
@@ -96,17 +96,17 @@ const untilOver = (supervisor: Supervisor): Promise<void> =>
  * forbidden; ERR_VSYSCALL_SYSCALL: the host lacks descriptors, memory or processes.
  */
 export const run = async (options: RunOptions): Promise<ExitStatus> => {
-	const { installer, files } = prepare(options);
+	const { installer, pageFile } = prepare(options);
 	const supervisor = new Supervisor({
 		installer,
-		files,
+		pageFile,
 		onFailure: options.onFailure,
 		isHostClock: options.clock.kind === "host",
 		report: options.report,
 		trace: options.trace,
 		leadStopped: stopWithProgram,
 	});
-	const { program, file } = start(supervisor, options.command, [files.fd]);
+	const { program, file } = start(supervisor, options.command, [pageFile.fd]);
 	forwardSignals(() => (supervisor.status === undefined ? [program.pid] : supervisor.tids.filter(isProcess)));
 	await untilOver(supervisor);
 	if (program.execError !== 0) throw execError(file, program.execError);

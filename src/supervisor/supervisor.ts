@@ -18,7 +18,7 @@ import { dumpsCore, keepImageInCore } from "./core-image.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import type { Installer, PendingInstall } from "./install.ts";
 import { makeOwnFile, type OwnFileResult } from "./own-file.ts";
-import type { PageFiles } from "./page-file.ts";
+import type { PageFile } from "./page-file.ts";
 import { droppedPrivileges, programName } from "./process-facts.ts";
 import { endProcess } from "./refusal.ts";
 import { RemoteCaller, type ScriptStep } from "./remote-call.ts";
@@ -28,7 +28,7 @@ export type OnFailure = "refuse" | "warn";
 
 export interface SupervisorOptions {
 	readonly installer: Installer;
-	readonly files: PageFiles;
+	readonly pageFile: PageFile;
 	readonly onFailure: OnFailure;
 	/** The time that was asked for is the host's: a process that is not covered loses nothing. */
 	readonly isHostClock: boolean;
@@ -44,8 +44,8 @@ interface Task {
 	readonly tid: number;
 	pending: PendingInstall | undefined;
 	caller: RemoteCaller<OwnFileResult> | undefined;
-	/** A stop signal that came while `caller` worked. */
-	heldSignal: number;
+	/** Signals that came while `caller` worked: sent again when it has finished. */
+	heldSignals: number[];
 	/** The image will be whole in a core file. */
 	isImageKept: boolean;
 }
@@ -117,7 +117,7 @@ export class Supervisor {
 	#taskOf(tid: number): Task {
 		let task = this.#tasks.get(tid);
 		if (task === undefined) {
-			task = { tid, pending: undefined, caller: undefined, heldSignal: 0, isImageKept: false };
+			task = { tid, pending: undefined, caller: undefined, heldSignals: [], isImageKept: false };
 			this.#tasks.set(tid, task);
 		}
 		return task;
@@ -212,14 +212,13 @@ export class Supervisor {
 	#signalDelivery(task: Task, signal: number): void {
 		const { tid, pending } = task;
 		if (task.caller !== undefined) {
-			// Only SIGSTOP cannot be blocked meanwhile.
-			task.heldSignal = signal;
+			task.heldSignals.push(signal);
 			resumeToSyscall(tid);
 			return;
 		}
 		if (pending !== undefined) {
 			if (!readRegisters(tid, this.#registers)) return;
-			const meaning = this.#options.installer.meaningOfStop(tid, pending, this.#registers);
+			const meaning = this.#options.installer.meaningOfStop(pending, this.#registers);
 			if (meaning === "done") return this.#enter(task);
 			if (typeof meaning === "object") return this.#installFailed(task, pending, meaning);
 			if (meaning === "over") task.pending = undefined;
@@ -237,10 +236,10 @@ export class Supervisor {
 		this.#options.trace(
 			`${programName(tid)} (pid ${tid}) cannot open our file (${errnoName(failure.errno)}): it makes its own`,
 		);
-		const { installer, files } = this.#options;
+		const { installer, pageFile } = this.#options;
 		const instruction = pending.bootstrap + BigInt(installer.bootstrap.syscall);
 		const scratch = pending.initial.get("rsp") - SCRATCH_DISTANCE;
-		task.caller = new RemoteCaller(tid, instruction, makeOwnFile({ tid, scratch, files }));
+		task.caller = new RemoteCaller(tid, instruction, makeOwnFile({ tid, scratch, pageFile }));
 		this.#afterStep(task, task.caller.begin());
 	}
 
@@ -254,10 +253,9 @@ export class Supervisor {
 
 	#afterStep(task: Task, step: ScriptStep<OwnFileResult>): void {
 		if (step.kind !== "finished") return;
-		const { tid, pending, heldSignal } = task;
+		const { tid, pending, heldSignals } = task;
 		task.caller = undefined;
-		if (heldSignal !== 0) syscallResult(linux.SYS_tgkill, tid, tid, heldSignal);
-		task.heldSignal = 0;
+		for (const signal of heldSignals.splice(0)) syscallResult(linux.SYS_tgkill, tid, tid, signal);
 		if (step.result.kind === "failed") return this.#uncovered(task, `could not be covered: ${step.result.reason}`);
 		if (pending !== undefined && this.#options.installer.continueWith(tid, pending, step.result.descriptor))
 			resume(tid, 0);

@@ -14,6 +14,7 @@
  *     rbp       address of the host's image    the same
  *     rbx       a prctl_mm_map, or 0           the same
  *     r12       1: stop when done              the same; at a stop: the result
+ *     r13       bytes to map                   address of the image
  *     r14       entry point of the program     the same
  *     r15       where the auxiliary vector holds AT_SYSINFO_EHDR
  *
@@ -27,23 +28,7 @@
 import { Assembler } from "../asm/assembler.ts";
 import type { Code } from "../asm/code.ts";
 import { type Label, memory } from "../asm/operands.ts";
-import {
-	eax,
-	edi,
-	edx,
-	esi,
-	type Register,
-	r8d,
-	r10,
-	r12,
-	r14,
-	rax,
-	rcx,
-	rdi,
-	rdx,
-	rsi,
-	rsp,
-} from "../asm/registers.ts";
+import { eax, edi, edx, esi, type Register, r8d, r12, r13d, r14, rax, rcx, rdx, rsi } from "../asm/registers.ts";
 import * as kernel from "./kernel-calls.ts";
 
 export interface Bootstrap {
@@ -57,18 +42,12 @@ export interface Bootstrap {
 }
 
 export interface BootstrapOptions {
-	/** Bytes of address space to take: the image, the link page and the vvar page. */
-	readonly mappingLength: number;
 	/** Offset of stage 2 in the image. */
 	readonly installerOffset: number;
 }
 
 /** Bytes of a `syscall` instruction. */
 const SYSCALL_SIZE = 2;
-
-/** Bytes below the stack pointer where a stop keeps the signal mask of the program, and a set of SIGURG alone. */
-export const SAVED_MASK_DISTANCE = 64;
-const URGENT_SET_DISTANCE = 56;
 
 /** Sets a register to a small number in three or four bytes. Writes to the word below the stack pointer. */
 const set = (assembler: Assembler, register: Register, value: number): void => {
@@ -92,21 +71,10 @@ export const stopOffsets = (code: Code, { killed, trapped }: StopPlaces): readon
 	code.offsetOf(trapped),
 ];
 
-/**
- * r12 := rax; then SIGURG to the own process, unblocked for the moment. When the process goes on from there, with whatever mask, it
- * has the program's mask again.
- */
+/** r12 := rax; then SIGURG to the own process, which goes on behind this code when nobody answers. */
 export const emitStop = (assembler: Assembler, { killed, trapped }: StopPlaces): void => {
-	const savedMask = memory(rsp, -SAVED_MASK_DISTANCE);
 	const wasSent = assembler.label("signal sent");
 	assembler.mov(r12, rax);
-	assembler.mov(memory(rsp, -URGENT_SET_DISTANCE), 1 << (kernel.SIGURG - 1), 64);
-	set(assembler, rdi, kernel.SIG_UNBLOCK);
-	assembler.lea(rsi, memory(rsp, -URGENT_SET_DISTANCE));
-	assembler.lea(rdx, savedMask);
-	set(assembler, r10, kernel.SIGSET_SIZE);
-	set(assembler, rax, kernel.SYS_rt_sigprocmask);
-	assembler.syscall();
 	set(assembler, rax, kernel.SYS_getpid);
 	assembler.syscall();
 	assembler.mov(edi, eax);
@@ -119,15 +87,9 @@ export const emitStop = (assembler: Assembler, { killed, trapped }: StopPlaces):
 	assembler.int3();
 	assembler.bind(trapped);
 	assembler.bind(wasSent);
-	set(assembler, rdi, kernel.SIG_SETMASK);
-	assembler.lea(rsi, savedMask);
-	assembler.xor(edx, edx);
-	set(assembler, r10, kernel.SIGSET_SIZE);
-	set(assembler, rax, kernel.SYS_rt_sigprocmask);
-	assembler.syscall();
 };
 
-export const assembleBootstrap = ({ mappingLength, installerOffset }: BootstrapOptions): Bootstrap => {
+export const assembleBootstrap = ({ installerOffset }: BootstrapOptions): Bootstrap => {
 	const assembler = new Assembler(64);
 	const opened = assembler.label("opened");
 	const failed = assembler.label("failed");
@@ -139,7 +101,7 @@ export const assembleBootstrap = ({ mappingLength, installerOffset }: BootstrapO
 	assembler.jcc("s", failed);
 	assembler.mov(r8d, eax);
 	assembler.xor(edi, edi);
-	assembler.mov(esi, mappingLength);
+	assembler.mov(esi, r13d);
 	set(assembler, rdx, kernel.PROT_READ | kernel.PROT_EXEC);
 	set(assembler, rax, kernel.SYS_mmap);
 	assembler.syscall();

@@ -2,7 +2,6 @@
 export const SYS_mmap = 9;
 export const SYS_close = 3;
 export const SYS_mprotect = 10;
-export const SYS_rt_sigprocmask = 14;
 export const SYS_getpid = 39;
 export const SYS_kill = 62;
 export const SYS_prctl = 157;
@@ -18,10 +17,6 @@ export const MAP_ANONYMOUS = 0x20;
 
 /** Ignored by default, and nobody waits for it in front of a program's first instruction. */
 export const SIGURG = 23;
-export const SIG_UNBLOCK = 1;
-export const SIG_SETMASK = 2;
-/** sizeof(sigset_t) of the kernel. */
-export const SIGSET_SIZE = 8;
 
 export const PR_SET_MM = 35;
 export const PR_SET_MM_MAP = 14;

@@ -15,7 +15,7 @@ import { readMemory, writeMemory } from "../../src/linux/remote-memory.ts";
 import { spawn } from "../../src/linux/spawn.ts";
 import type { ExitStatus } from "../../src/supervisor/exit-status.ts";
 import { Installer } from "../../src/supervisor/install.ts";
-import { PageFiles } from "../../src/supervisor/page-file.ts";
+import { PageFile } from "../../src/supervisor/page-file.ts";
 import { Supervisor } from "../../src/supervisor/supervisor.ts";
 import { nanoseconds } from "../../src/units.ts";
 import type { HostVdso } from "../../src/vdso/host.ts";
@@ -52,8 +52,8 @@ const supervise = async (
 	{ host, hidesVdso }: World,
 ): Promise<{ status: ExitStatus | undefined; reports: string[] }> => {
 	const image = buildImage(host);
-	const files = new PageFiles({ image, clock: TEN_DAYS, taiSeconds: 0n });
-	const installer = new Installer({ image, files, roomFor: () => undefined });
+	const pageFile = new PageFile({ image, clock: TEN_DAYS, taiSeconds: 0n });
+	const installer = new Installer({ image, pageFile, roomFor: () => undefined });
 	const start = installer.start.bind(installer);
 	installer.start = (tid) => {
 		if (hidesVdso) hideVdso(tid);
@@ -62,7 +62,7 @@ const supervise = async (
 	const reports: string[] = [];
 	const supervisor = new Supervisor({
 		installer,
-		files,
+		pageFile,
 		onFailure: "refuse",
 		isHostClock: false,
 		report: (message) => reports.push(message),

@@ -236,8 +236,7 @@ describe("a linker", () => {
 });
 
 test("stage 1 opens first, has a system call in front of its stop, and is short", () => {
-	const { mappingLength, installerOffset } = buildImage(FULL_HOST);
-	const bootstrap = assembleBootstrap({ mappingLength, installerOffset });
+	const bootstrap = assembleBootstrap(buildImage(FULL_HOST));
 	assert.deepEqual([...bootstrap.code.subarray(bootstrap.opened - 2, bootstrap.opened)], [0x0f, 0x05]);
 	const [killed = 0, trapped = 0] = bootstrap.stops;
 	assert.equal(killed, bootstrap.syscall + 2);
