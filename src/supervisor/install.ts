@@ -86,15 +86,15 @@ const NO_DESCRIPTOR = 0xffff_ffff_ffff_ffffn;
 const isWithin = (offset: number, start: number, end: number): boolean => offset >= start && offset < end;
 
 const URGENT = 1n << BigInt(SIGURG - 1);
-const mask = new BigUint64Array(1);
+const currentMask = new BigUint64Array(1);
 
 /** Makes sure that a process can stop itself by SIGURG. @returns its mask, if that had to be changed */
 const unblockUrgent = (tid: number): BigUint64Array | undefined => {
-	if (!readSignalMask(tid, mask)) return undefined;
-	const [blocked = 0n] = mask;
+	if (!readSignalMask(tid, currentMask)) return undefined;
+	const [blocked = 0n] = currentMask;
 	if ((blocked & URGENT) === 0n) return undefined;
 	writeSignalMask(tid, new BigUint64Array([blocked & ~URGENT]));
-	return mask.slice();
+	return currentMask.slice();
 };
 
 const paddedToWords = (code: Uint8Array): Uint8Array => {
