@@ -23,6 +23,7 @@ export const emitTime = (emission: Emission): void => {
 	const { assembler, links, host } = emission;
 	const again = assembler.label("again");
 	const inSlot = assembler.label("in slot");
+	const withOffset = assembler.label("with offset");
 	const chain = assembler.label("chain");
 	const store = assembler.label("store");
 	const finish = assembler.label("finish");
@@ -48,6 +49,7 @@ export const emitTime = (emission: Emission): void => {
 
 		assembler.bind(notWhole);
 		emitUnpackWall(emission, inSlot);
+		assembler.bind(withOffset);
 		emitReadHostCoarse(emission, { sequence: coarse.sequence, clock: coarse.realtime, call: chain });
 		// 1 more when the nanoseconds carry: the borrow of their sum minus 10^9 is its sign.
 		assembler.lea(rcx, indexed({ base: rcx, index: r10, displacement: -NANOSECONDS_PER_SECOND }));
@@ -57,7 +59,10 @@ export const emitTime = (emission: Emission): void => {
 		assembler.test(rdi, rdi);
 		assembler.jcc("nz", store);
 		assembler.ret();
-	} else emitUnpackWall(emission, inSlot);
+	} else {
+		emitUnpackWall(emission, inSlot);
+		assembler.bind(withOffset);
+	}
 
 	assembler.bind(chain);
 	emitReadHostClock(emission, { clock: CLOCK_REALTIME_COARSE });
@@ -71,7 +76,7 @@ export const emitTime = (emission: Emission): void => {
 	assembler.ret();
 
 	assembler.bind(inSlot);
-	emitReadSlot(emission, { again, offset: chain });
+	emitReadSlot(emission, { again, offset: withOffset });
 	assembler.mov(rax, r9);
 	assembler.jmp(finish);
 };
