@@ -2,10 +2,9 @@
 /** The command line: options -> a run -> an exit status. */
 import { writeSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
-import { VsyscallError } from "../errors.ts";
 import { dieOf } from "../linux/exit.ts";
 import { EXIT_OWN_FAILURE } from "../supervisor/exit-status.ts";
-import { exitCodeOf, say } from "./messages.ts";
+import { exitCodeOf, say, sayError } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
 import { VERSION } from "./version.ts";
 
@@ -30,7 +29,7 @@ const program = new Command("vsyscall")
 	})
 	.enablePositionalOptions();
 
-program
+const runCommand = program
 	.command("run")
 	.description("start a program, with everything that it starts, under a clock")
 	.argument("<program...>", "the program and its arguments; put -- in front of it")
@@ -62,11 +61,7 @@ const main = async (): Promise<void> => {
 		process.exit();
 	} catch (error) {
 		if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : EXIT_OWN_FAILURE);
-		say(
-			error instanceof VsyscallError
-				? error.message
-				: `internal error: ${error instanceof Error ? error.stack : String(error)}`,
-		);
+		sayError(error, runCommand.opts<RunFlags>().verbose === true);
 		process.exit(exitCodeOf(error));
 	}
 };

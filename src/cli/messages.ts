@@ -14,6 +14,21 @@ export const say = (message: string): void => {
 	}
 };
 
+const messageOf = (error: unknown): string => {
+	if (error instanceof VsyscallError) return error.message;
+	return `internal error: ${error instanceof Error ? error.message : String(error)}`;
+};
+
+/** One line; when verbose, one more for every cause, and where an internal error came from. */
+export const sayError = (error: unknown, isVerbose: boolean): void => {
+	say(messageOf(error));
+	if (!isVerbose) return;
+	if (!(error instanceof VsyscallError) && error instanceof Error) say(error.stack ?? "no stack");
+	for (let cause = error instanceof Error ? error.cause : undefined; cause instanceof Error; cause = cause.cause) {
+		say(`caused by: ${cause.message}`);
+	}
+};
+
 export const exitCodeOf = (error: unknown): number => {
 	if (!(error instanceof VsyscallError)) return EXIT_OWN_FAILURE;
 	if (error.code === "ERR_VSYSCALL_NOT_FOUND") return EXIT_NOT_FOUND;
