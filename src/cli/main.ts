@@ -11,6 +11,12 @@ import { VERSION } from "./version.ts";
 const STDOUT = 1;
 const STDERR = 2;
 
+const EXAMPLES = `
+Examples:
+  vsyscall run --clock '@2038-01-19T03:14:07Z' -- date -u
+  vsyscall run --clock +30d -- ./server --port 8080
+  vsyscall run --clock '2031-01-01T00:00Z frozen' -- make check`;
+
 const program = new Command("vsyscall")
 	.description("Runs programs under a vDSO and a vvar page of their own.")
 	.version(VERSION)
@@ -45,6 +51,7 @@ const runCommand = program
 			.default("refuse"),
 	)
 	.option("--verbose", "say what is done, and why something failed")
+	.addHelpText("after", EXAMPLES)
 	.passThroughOptions()
 	.action(async (command: string[], flags: RunFlags) => {
 		const status = await runProgram(command, flags);
