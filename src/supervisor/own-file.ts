@@ -39,7 +39,7 @@ export interface OwnFileRequest {
 	readonly pageFile: PageFile;
 }
 
-/** @throws {SyscallError} when there is no memory left for the page on our side. */
+/** The calls of a process that makes a copy of the run's file for itself. */
 export function* makeOwnFile({ tid, scratch, pageFile }: OwnFileRequest): RemoteScript<OwnFileResult> {
 	const written = writeMemory(tid, scratch, NAME);
 	if (written < 0) return { kind: "failed", reason: `its stack cannot be written (${errnoName(-written)})` };
@@ -51,8 +51,13 @@ export function* makeOwnFile({ tid, scratch, pageFile }: OwnFileRequest): Remote
 	if (fd < 0) return { kind: "failed", reason: `its memory file cannot be opened (${errnoName(-fd)})` };
 	try {
 		pageFile.copyTo(fd);
+		return { kind: "made", descriptor: Number(made) };
+	} catch (error) {
+		return {
+			kind: "failed",
+			reason: `its memory file cannot be filled (${error instanceof Error ? error.message : "unknown"})`,
+		};
 	} finally {
 		closeSync(fd);
 	}
-	return { kind: "made", descriptor: Number(made) };
 }
