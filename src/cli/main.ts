@@ -11,6 +11,15 @@ import { VERSION } from "./version.ts";
 const STDOUT = 1;
 const STDERR = 2;
 
+/** A reader that has gone away is no reason to fail. */
+const write = (fd: number, text: string): void => {
+	try {
+		writeSync(fd, text);
+	} catch {
+		// EPIPE.
+	}
+};
+
 const EXAMPLES = `
 Examples:
   vsyscall run --clock '@2038-01-19T03:14:07Z' -- date -u
@@ -23,8 +32,8 @@ const program = new Command("vsyscall")
 	.exitOverride()
 	// Not process.stdout: touching it may set O_NONBLOCK on a pipe that the program shares with us.
 	.configureOutput({
-		writeOut: (text) => writeSync(STDOUT, text),
-		writeErr: (text) => writeSync(STDERR, text),
+		writeOut: (text) => write(STDOUT, text),
+		writeErr: (text) => write(STDERR, text),
 		outputError: (text) =>
 			say(
 				text

@@ -5,10 +5,14 @@ import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE } from "../superv
 
 const STDERR = 2;
 
+/** One line, whatever stands in the name of a program: control characters as escapes. */
+const escaped = (message: string): string =>
+	message.replace(/\p{Cc}/gu, (control) => `\\x${(control.codePointAt(0) ?? 0).toString(16).padStart(2, "0")}`);
+
 /** Writes one line. A stderr that is closed or full is no reason to fail. */
 export const say = (message: string): void => {
 	try {
-		writeSync(STDERR, `vsyscall: ${message}\n`);
+		writeSync(STDERR, `vsyscall: ${escaped(message)}\n`);
 	} catch {
 		// Nobody listens.
 	}
@@ -23,7 +27,8 @@ const messageOf = (error: unknown): string => {
 export const sayError = (error: unknown, isVerbose: boolean): void => {
 	say(messageOf(error));
 	if (!isVerbose) return;
-	if (!(error instanceof VsyscallError) && error instanceof Error) say(error.stack ?? "no stack");
+	if (!(error instanceof VsyscallError) && error instanceof Error)
+		for (const line of (error.stack ?? "").split("\n")) say(line.trim());
 	for (let cause = error instanceof Error ? error.cause : undefined; cause instanceof Error; cause = cause.cause) {
 		say(`caused by: ${cause.message}`);
 	}

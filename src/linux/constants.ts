@@ -47,6 +47,7 @@ export const F_SEAL_GROW = 4;
 export const F_SEAL_FUTURE_WRITE = 0x10;
 export const O_RDONLY = 0;
 export const O_CLOEXEC = 0o2000000;
+export const O_NONBLOCK = 0o4000;
 export const AT_FDCWD = -100;
 
 // ptrace(2)

@@ -48,7 +48,6 @@ interface Descriptor {
 const O_ACCMODE = 3;
 const O_RDONLY = 0;
 const O_WRONLY = 1;
-const O_NONBLOCK = 0o4000;
 
 /**
  * Node's own: event loops, and the pipes that wake them, both ends of which are ours.
@@ -61,7 +60,7 @@ const isNodes = ({ target, flags }: Descriptor, all: readonly Descriptor[]): boo
 	const otherEnd = (flags & O_ACCMODE) === O_RDONLY ? O_WRONLY : O_RDONLY;
 	return (
 		target.startsWith("pipe:") &&
-		all.some((other) => other.target === target && other.flags === ((flags & O_NONBLOCK) | otherEnd))
+		all.some((other) => other.target === target && other.flags === ((flags & linux.O_NONBLOCK) | otherEnd))
 	);
 };
 
@@ -70,7 +69,7 @@ const openDescriptors = (): readonly Descriptor[] => {
 	for (const name of readdirSync("/proc/self/fd")) {
 		try {
 			const target = readlinkSync(`/proc/self/fd/${name}`);
-			const flags = syscallResult(linux.SYS_fcntl, Number(name), linux.F_GETFL) & (O_ACCMODE | O_NONBLOCK);
+			const flags = syscallResult(linux.SYS_fcntl, Number(name), linux.F_GETFL) & (O_ACCMODE | linux.O_NONBLOCK);
 			descriptors.push({ fd: Number(name), target, flags });
 		} catch {
 			// The descriptor of the directory itself, closed by now.

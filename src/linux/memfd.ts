@@ -4,7 +4,7 @@
  * F_SEAL_FUTURE_WRITE keeps the mapping that exists writable and refuses every other way to write: so only the supervisor can
  * push, whoever gets hold of a descriptor (Linux 5.1; older kernels go without).
  */
-import { closeSync, writeSync } from "node:fs";
+import { closeSync } from "node:fs";
 import * as linux from "./constants.ts";
 import { checkedSyscall, rawSyscall, viewMemory } from "./ffi.ts";
 
@@ -21,10 +21,19 @@ export const createMemoryFile = (): number => {
 	return Number(checkedSyscall("memfd_create", linux.SYS_memfd_create, name, flags));
 };
 
-/** Writes all of `bytes` at `offset`. */
+/**
+ * Writes all of `bytes` at `offset`.
+ *
+ * @throws {SyscallError} ENOSPC: no memory; EFBIG: a limit of file sizes (ulimit -f).
+ */
 export const fillFile = (fd: number, bytes: Uint8Array, offset: number): void => {
 	let done = 0;
-	while (done < bytes.length) done += writeSync(fd, bytes, done, bytes.length - done, offset + done);
+	while (done < bytes.length) {
+		const rest = bytes.subarray(done);
+		done += Number(
+			checkedSyscall("pwrite64 of a memory file", linux.SYS_pwrite64, fd, rest, rest.length, offset + done),
+		);
+	}
 };
 
 /** Maps `length` bytes of the file, shared and writable, for as long as this process lives. */

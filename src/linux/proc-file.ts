@@ -3,6 +3,7 @@
  *
  * node:fs costs several times as much as the kernel's own work here, and this happens at every exec.
  */
+import { readlinkSync } from "node:fs";
 import * as linux from "./constants.ts";
 import { syscallResult } from "./ffi.ts";
 
@@ -11,10 +12,28 @@ const path = new Uint8Array(PATH_SIZE);
 const content = new Uint8Array(4096);
 const encoder = new TextEncoder();
 
+/** Our own pid as the mounted /proc counts, undefined where there is none. */
+export const pidInProc = (): number | undefined => {
+	try {
+		return Number(readlinkSync("/proc/self"));
+	} catch {
+		return undefined;
+	}
+};
+
+let isOwn: boolean | undefined;
+
+/**
+ * Whether /proc speaks of our pid namespace. In one that was made without mounting /proc anew (unshare -p alone), its numbers are
+ * those of other processes, and nothing under /proc/PID may be believed.
+ */
+export const isOwnProc = (): boolean => (isOwn ??= pidInProc() === process.pid);
+
 /**
  * The first 4096 bytes of /proc/PID/NAME, valid until the next call; undefined when it cannot be read.
  */
 export const readProcFile = (pid: number, name: string): Uint8Array | undefined => {
+	if (!isOwnProc()) return undefined;
 	const { written } = encoder.encodeInto(`/proc/${pid}/${name}`, path);
 	path[written] = 0;
 	const fd = syscallResult(linux.SYS_openat, linux.AT_FDCWD, path, linux.O_RDONLY | linux.O_CLOEXEC, 0);

@@ -6,20 +6,21 @@
  *                 registers of stage 1, go
  *     (no stop)   stage 1 opens and maps the file, stage 2 (vdso/installer.ts) does the rest and enters the program
  *
- * Only when something fails does the process stop once more, and `afterStop` decides: a file that cannot be opened is replaced
+ * Only when something fails does the process stop once more, and the supervisor decides: a file that cannot be opened is replaced
  * by one that the process makes itself; anything else ends the attempt.
  */
 import { type InitialStack, insertEhdr, parseInitialStack } from "../auxv/initial-stack.ts";
 import { VsyscallError } from "../errors.ts";
-import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../linux/constants.ts";
+import { AT_FDCWD, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../linux/constants.ts";
 import { readRegisters, readSignalMask, writeRegisters, writeSignalMask } from "../linux/ptrace.ts";
 import { Registers, USER32_CS } from "../linux/registers.ts";
 import { pokeMemory, readMemory, writeMemory } from "../linux/remote-memory.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { assembleBootstrap, type Bootstrap } from "../vdso/bootstrap.ts";
 import type { Image } from "../vdso/image.ts";
-import { MAP_PRIVATE, PRCTL_MM_MAP_SIZE, SIGURG } from "../vdso/kernel-calls.ts";
+import { ESTALE, MAP_PRIVATE, PRCTL_MM_MAP_SIZE, SIGURG } from "../vdso/kernel-calls.ts";
 import { describeMemory } from "./memory-map.ts";
+import type { StaleFile } from "./own-file.ts";
 import type { PageFile } from "./page-file.ts";
 
 /** Where stage 1 finds room in the host's vDSO: bytes from its start; undefined when the host has none or it is full. */
@@ -54,16 +55,20 @@ export type InstallResult =
 	| { readonly kind: "not-64-bit" }
 	| { readonly kind: "failed"; readonly reason: string };
 
+export interface InstallFailure {
+	readonly kind: "failed";
+	readonly at: "open" | "map";
+	readonly errno: number;
+	readonly stale: StaleFile | undefined;
+}
+
 /** "over": the install has ended before; "other": something else happened while it is under way. */
-export type StopMeaning =
-	| "over"
-	| "other"
-	| "done"
-	| { readonly kind: "failed"; readonly at: "open" | "map"; readonly errno: number };
+export type StopMeaning = "over" | "other" | "done" | InstallFailure;
 
 const ESRCH = 3;
 const EIO = 5;
 const EPERM = 1;
+const ENOMEM = 12;
 const EFAULT = 14;
 const FIRST_READ = 4096;
 const MAX_STACK = 64 * 1024 * 1024;
@@ -192,7 +197,7 @@ export class Installer {
 		entered.set("rip", place.bootstrap);
 		entered.set("rdi", BigInt(AT_FDCWD));
 		entered.set("rsi", scratchAddress + BigInt(PRCTL_MM_MAP_SIZE));
-		entered.set("rdx", BigInt(O_RDONLY | O_CLOEXEC));
+		entered.set("rdx", BigInt(O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 		entered.set("r10", BigInt(MAP_PRIVATE));
 		entered.set("r9", 0n);
 		entered.set("r8", NO_DESCRIPTOR);
@@ -243,8 +248,29 @@ export class Installer {
 		}
 		const result = BigInt.asIntN(64, registers.get("r12"));
 		if (result >= 0n) return "done";
-		const at = isBootstrap && this.#failedToOpen(registers) ? "open" : "map";
-		return { kind: "failed", at, errno: Number(-BigInt.asIntN(32, result)) };
+		const errno = Number(-BigInt.asIntN(32, result));
+		if (errno === ESTALE) return { kind: "failed", at: "open", errno, stale: this.#stale(registers, "r15") };
+		if (isBootstrap && this.#failedToOpen(registers)) return { kind: "failed", at: "open", errno, stale: undefined };
+		// What lacks memory lacks it for every file; anything else says that this file is not one to map, so it is not ours.
+		if (isBootstrap && errno !== ENOMEM)
+			return { kind: "failed", at: "open", errno, stale: this.#stale(registers, undefined) };
+		return { kind: "failed", at: "map", errno, stale: undefined };
+	}
+
+	/** What a fault with these registers says: the file that stage 1 has mapped may be another, and empty. */
+	meaningOfFault(pending: PendingInstall, registers: Registers): StopMeaning {
+		const inBootstrap = Number(registers.get("rip") - pending.bootstrap);
+		if (!isWithin(inBootstrap, this.bootstrap.opened, this.bootstrap.code.length))
+			return this.meaningOfStop(pending, registers);
+		return { kind: "failed", at: "open", errno: ESTALE, stale: this.#stale(registers, "rax") };
+	}
+
+	#stale(registers: Registers, holdsAddress: "rax" | "r15" | undefined): StaleFile {
+		return {
+			address: holdsAddress === undefined ? undefined : registers.get(holdsAddress),
+			length: this.#setup.image.mappingLength,
+			descriptor: registers.get("r8"),
+		};
 	}
 
 	/** Stage 1 moves the descriptor to r8 as soon as it has one. */

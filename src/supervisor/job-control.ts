@@ -1,8 +1,8 @@
 /**
  * Signals between the shell, us and the program.
  *
- * The program is in our process group, so what a terminal sends (^C, ^\, ^Z, hang-up) reaches it without us, and we must survive
- * ^C and ^\ to tell how it ends. What is sent to us alone (kill, timeout, an init system) goes on to the program.
+ * The program is in our process group, so what a terminal sends (^C, ^\, ^Z, hang-up) reaches it without us. We survive ^C and ^\
+ * to tell how it ends, and ^Z to pass its signal on: it may handle or ignore it. What is sent to us alone (kill, timeout, an init system) goes on to the program.
  */
 import { closeSync, openSync } from "node:fs";
 import { constants } from "node:os";
@@ -10,15 +10,16 @@ import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
 
 /** Sent to one process only; a terminal's hang-up reaches the group through its leader, so it is passed on as well. */
-const FORWARDED = ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const;
+const FORWARDED = ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGIO", "SIGXCPU"] as const;
 /** A terminal sends these to the whole group. */
-const FROM_TERMINAL = ["SIGINT", "SIGQUIT"] as const;
+const FROM_TERMINAL = ["SIGINT", "SIGQUIT", "SIGTSTP"] as const;
 
-const SIGSTOP = 19;
+/** Time for the rest of a job to stop, and for a stop to be taken back, before we stop too. */
+const STOP_DELAY_MS = 20;
 const foregroundGroup = new Int32Array(1);
 
 /** We belong to the group that the controlling terminal listens to. */
-export const isInForeground = (): boolean => {
+const isInForeground = (): boolean => {
 	let fd: number;
 	try {
 		fd = openSync("/dev/tty", "r");
@@ -44,9 +45,31 @@ export const forwardSignals = (targets: () => readonly number[]): void => {
 };
 
 /**
- * Stops us with the program, as a shell expects of the job that it started: without this, a program that stops itself (^Z in an
- * editor) would leave the shell waiting. Only where a terminal's foreground is concerned: nobody else would wake us.
+ * Stops us with the program, as a shell expects of the job that it started: without this, a program that is stopped, or stops
+ * itself (^Z in an editor), would leave the shell waiting. Only where a terminal's foreground is concerned: nobody else would wake us.
  */
-export const stopWithProgram = (): void => {
-	if (isInForeground()) syscallResult(linux.SYS_kill, process.pid, SIGSTOP);
+export class JobStop {
+	#timer: NodeJS.Timeout | undefined;
+
+	/** The first process entered a group-stop. */
+	programStopped(): void {
+		this.#timer ??= setTimeout(() => {
+			this.#timer = undefined;
+			if (isInForeground()) stopAsTerminalDoes();
+		}, STOP_DELAY_MS);
+	}
+
+	/** The first process left it. */
+	programContinued(): void {
+		clearTimeout(this.#timer);
+		this.#timer = undefined;
+	}
+}
+
+/** Takes the default action of SIGTSTP, and the listeners back when the shell continues us. */
+const stopAsTerminalDoes = (): void => {
+	const listeners = process.listeners("SIGTSTP");
+	process.removeAllListeners("SIGTSTP");
+	syscallResult(linux.SYS_kill, process.pid, constants.signals.SIGTSTP);
+	for (const listener of listeners) process.on("SIGTSTP", listener);
 };

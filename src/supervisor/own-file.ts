@@ -3,9 +3,10 @@
  *
  * That works in every chroot, user and namespace, because nobody opens a path on the far side. The price is a page of its own.
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readlinkSync } from "node:fs";
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
+import { isOwnProc } from "../linux/proc-file.ts";
 import { writeMemory } from "../linux/remote-memory.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import type { PageFile } from "./page-file.ts";
@@ -16,31 +17,50 @@ export type OwnFileResult =
 	| { readonly kind: "failed"; readonly reason: string };
 
 const EINVAL = 22n;
+const ENOENT = 2;
+/** What /proc says of a memory file with the name below. */
+const MEMORY_FILE = "/memfd:vsyscall (deleted)";
 const NAME = new TextEncoder().encode("vsyscall\0");
 
 /** A descriptor of ours for a descriptor of another process, or -errno. */
 const borrow = (tid: number, descriptor: number): number => {
-	try {
-		return openSync(`/proc/${tid}/fd/${descriptor}`, "r+");
-	} catch {
-		// No /proc here: Linux 5.6 can do without.
-		const pidfd = syscallResult(linux.SYS_pidfd_open, tid, 0);
-		if (pidfd < 0) return pidfd;
+	const pidfd = syscallResult(linux.SYS_pidfd_open, tid, 0);
+	if (pidfd >= 0) {
 		const fd = syscallResult(linux.SYS_pidfd_getfd, pidfd, descriptor, 0);
 		closeSync(pidfd);
-		return fd;
+		if (fd >= 0) return fd;
+	}
+	// Before Linux 5.6. Only the file that was just made is opened, whatever /proc says.
+	const path = `/proc/${tid}/fd/${descriptor}`;
+	try {
+		return isOwnProc() && readlinkSync(path) === MEMORY_FILE ? openSync(path, "r+") : -ENOENT;
+	} catch {
+		return -ENOENT;
 	}
 };
 
+/** What a process has mapped and opened in the belief that it was our file. */
+export interface StaleFile {
+	/** Undefined when it could not even be mapped. */
+	readonly address: bigint | undefined;
+	readonly length: number;
+	readonly descriptor: bigint;
+}
+
 export interface OwnFileRequest {
 	readonly tid: number;
+	readonly stale: StaleFile | undefined;
 	/** Writable memory of the process that nobody uses. */
 	readonly scratch: bigint;
 	readonly pageFile: PageFile;
 }
 
 /** The calls of a process that makes a copy of the run's file for itself. */
-export function* makeOwnFile({ tid, scratch, pageFile }: OwnFileRequest): RemoteScript<OwnFileResult> {
+export function* makeOwnFile({ tid, stale, scratch, pageFile }: OwnFileRequest): RemoteScript<OwnFileResult> {
+	if (stale !== undefined) {
+		if (stale.address !== undefined) yield { number: linux.SYS_munmap, args: [stale.address, BigInt(stale.length)] };
+		yield { number: linux.SYS_close, args: [stale.descriptor] };
+	}
 	const written = writeMemory(tid, scratch, NAME);
 	if (written < 0) return { kind: "failed", reason: `its stack cannot be written (${errnoName(-written)})` };
 	const flags = BigInt(linux.MFD_CLOEXEC | linux.MFD_ALLOW_SEALING);

@@ -6,6 +6,7 @@
  */
 import type { WallClock } from "../clock/clock.ts";
 import { createMemoryFile, fillFile, mapShared, sealAgainstWriting } from "../linux/memfd.ts";
+import { pidInProc } from "../linux/proc-file.ts";
 import type { Image } from "../vdso/image.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
 import { VvarPage } from "../vvar/page.ts";
@@ -30,7 +31,7 @@ export class PageFile {
 	constructor({ image, clock, taiSeconds }: PageFileOptions) {
 		this.#image = image;
 		this.fd = createMemoryFile();
-		this.path = new TextEncoder().encode(`/proc/${process.pid}/fd/${this.fd}\0`);
+		this.path = new TextEncoder().encode(`/proc/${pidInProc() ?? process.pid}/fd/${this.fd}\0`);
 		fillFile(this.fd, image.bytes, 0);
 		fillFile(this.fd, new Uint8Array(PAGE_SIZE), image.pageFileOffset);
 		this.#page = mapShared(this.fd, image.pageFileOffset, PAGE_SIZE);

@@ -1,6 +1,6 @@
 /** What the supervisor says about a process to a person: read from /proc, and harmless when /proc is missing. */
 import { readlinkSync, type Stats, statSync } from "node:fs";
-import { readProcFile } from "../linux/proc-file.ts";
+import { isOwnProc, readProcFile } from "../linux/proc-file.ts";
 
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
@@ -9,7 +9,8 @@ const S_IXGRP = 0o010;
 /** The path of the program that a process runs, or the short name that the kernel keeps where the path is not for us to see. */
 export const programName = (tid: number): string => {
 	try {
-		return readlinkSync(`/proc/${tid}/exe`);
+		if (isOwnProc()) return readlinkSync(`/proc/${tid}/exe`);
+		return "a program";
 	} catch {
 		const name = readProcFile(tid, "comm");
 		return name === undefined ? "a program" : Buffer.from(name).toString().trimEnd();
@@ -19,6 +20,7 @@ export const programName = (tid: number): string => {
 const euid = process.geteuid?.() ?? 0;
 
 const programFile = (tid: number): Stats | undefined => {
+	if (!isOwnProc()) return undefined;
 	try {
 		return statSync(`/proc/${tid}/exe`);
 	} catch {

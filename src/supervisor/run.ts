@@ -8,7 +8,7 @@ import { type PendingProgram, spawn } from "../linux/spawn.ts";
 import { buildImage } from "../vdso/image.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { Installer } from "./install.ts";
-import { forwardSignals, stopWithProgram } from "./job-control.ts";
+import { forwardSignals, JobStop } from "./job-control.ts";
 import { PageFile } from "./page-file.ts";
 import { isProcess } from "./process-facts.ts";
 import { execError, findProgram } from "./program-file.ts";
@@ -57,6 +57,8 @@ const start = (
 	});
 	const refusal = supervisor.seize(program.pid);
 	if (refusal < 0) throw seizeError(program.pid, -refusal);
+	// Before it runs: a signal that ended us from here on would leave it in real time.
+	forwardSignals(() => (supervisor.status === undefined ? [program.pid] : supervisor.tids.filter(isProcess)));
 	program.release();
 	return { program, file };
 };
@@ -104,10 +106,9 @@ export const run = async (options: RunOptions): Promise<ExitStatus> => {
 		isHostClock: options.clock.kind === "host",
 		report: options.report,
 		trace: options.trace,
-		leadStopped: stopWithProgram,
+		jobStop: new JobStop(),
 	});
 	const { program, file } = start(supervisor, options.command, [pageFile.fd]);
-	forwardSignals(() => (supervisor.status === undefined ? [program.pid] : supervisor.tids.filter(isProcess)));
 	await untilOver(supervisor);
 	if (program.execError !== 0) throw execError(file, program.execError);
 	if (supervisor.hasRefusedLead) return { kind: "exited", exitCode: 125 };

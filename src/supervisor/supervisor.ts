@@ -9,6 +9,7 @@
  */
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
+import { signalName } from "../linux/exit.ts";
 import { eventMessage, listen, readRegisters, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
 import { Registers } from "../linux/registers.ts";
 import { errnoName } from "../linux/syscall-error.ts";
@@ -16,7 +17,8 @@ import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
 import { dumpsCore, keepImageInCore } from "./core-image.ts";
 import type { ExitStatus } from "./exit-status.ts";
-import type { Installer, PendingInstall } from "./install.ts";
+import type { InstallFailure, Installer, PendingInstall } from "./install.ts";
+import type { JobStop } from "./job-control.ts";
 import { makeOwnFile, type OwnFileResult } from "./own-file.ts";
 import type { PageFile } from "./page-file.ts";
 import { droppedPrivileges, programName } from "./process-facts.ts";
@@ -36,8 +38,8 @@ export interface SupervisorOptions {
 	readonly report: (message: string) => void;
 	/** One line for `--verbose`. */
 	readonly trace: (message: string) => void;
-	/** The first process entered, or left, a group-stop. */
-	readonly leadStopped: (signal: number) => void;
+	/** Told when the first process enters and leaves a group-stop. */
+	readonly jobStop: Pick<JobStop, "programStopped" | "programContinued">;
 }
 
 interface Task {
@@ -46,6 +48,8 @@ interface Task {
 	caller: RemoteCaller<OwnFileResult> | undefined;
 	/** Signals that came while `caller` worked: sent again when it has finished. */
 	heldSignals: number[];
+	/** The process has been given a file of its own. */
+	hasOwnFile: boolean;
 	/** The image will be whole in a core file. */
 	isImageKept: boolean;
 }
@@ -58,6 +62,11 @@ const OPTIONS =
 	linux.PTRACE_O_TRACEEXEC;
 
 const SIGKILL = 9;
+const SIGBUS = 7;
+const SIGSEGV = 11;
+const SIGURG = 23;
+/** How an install stops, succeeds or fails; SIGILL and SIGSYS would be a surprise worth a line. */
+const INSTALL_SIGNALS = new Set([4, 5, SIGBUS, SIGSEGV, SIGURG, 31]);
 /** Below the path and the memory map that the install has put there. */
 const SCRATCH_DISTANCE = 2048n;
 
@@ -117,7 +126,7 @@ export class Supervisor {
 	#taskOf(tid: number): Task {
 		let task = this.#tasks.get(tid);
 		if (task === undefined) {
-			task = { tid, pending: undefined, caller: undefined, heldSignals: [], isImageKept: false };
+			task = { tid, pending: undefined, caller: undefined, heldSignals: [], hasOwnFile: false, isImageKept: false };
 			this.#tasks.set(tid, task);
 		}
 		return task;
@@ -132,12 +141,14 @@ export class Supervisor {
 			case "group-stop":
 				this.#taskOf(tid);
 				listen(tid);
-				if (tid === this.#lead) this.#options.leadStopped(stop.signal);
+				if (tid === this.#lead) this.#options.jobStop.programStopped();
 				return;
 			case "event-stop":
 				if (stop.event === linux.PTRACE_EVENT_EXEC) return this.#exec(this.#taskOf(tid));
-				this.#taskOf(tid);
-				resume(tid, 0);
+				if (tid === this.#lead) this.#options.jobStop.programContinued();
+				// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
+				if (this.#taskOf(tid).caller === undefined) resume(tid, 0);
+				else resumeToSyscall(tid);
 				return;
 			case "syscall-stop":
 				return this.#syscallStop(this.#taskOf(tid));
@@ -163,6 +174,7 @@ export class Supervisor {
 		if (former !== tid) this.#tasks.delete(former);
 		task.pending = undefined;
 		task.caller = undefined;
+		task.hasOwnFile = false;
 		task.isImageKept = false;
 		const { installer, isHostClock, report, trace } = this.#options;
 		const dropped = droppedPrivileges(tid);
@@ -216,12 +228,19 @@ export class Supervisor {
 			resumeToSyscall(tid);
 			return;
 		}
-		if (pending !== undefined) {
+		if (pending !== undefined && INSTALL_SIGNALS.has(signal)) {
 			if (!readRegisters(tid, this.#registers)) return;
-			const meaning = this.#options.installer.meaningOfStop(pending, this.#registers);
+			const { installer, report } = this.#options;
+			const isFault = signal === SIGBUS || signal === SIGSEGV;
+			const meaning = isFault
+				? installer.meaningOfFault(pending, this.#registers)
+				: installer.meaningOfStop(pending, this.#registers);
 			if (meaning === "done") return this.#enter(task);
 			if (typeof meaning === "object") return this.#installFailed(task, pending, meaning);
 			if (meaning === "over") task.pending = undefined;
+			if (meaning === "other" && signal !== SIGURG) {
+				report(`${programName(tid)} (pid ${tid}) could not be covered: it got ${signalName(signal)} meanwhile`);
+			}
 		}
 		if (dumpsCore(signal) && !task.isImageKept) {
 			task.isImageKept = true;
@@ -230,16 +249,18 @@ export class Supervisor {
 		resume(tid, signal);
 	}
 
-	#installFailed(task: Task, pending: PendingInstall, failure: { at: "open" | "map"; errno: number }): void {
+	#installFailed(task: Task, pending: PendingInstall, failure: InstallFailure): void {
 		const { tid } = task;
-		if (failure.at === "map") return this.#uncovered(task, describeMapFailure(failure.errno));
+		// A file of its own is tried once.
+		if (failure.at === "map" || task.hasOwnFile) return this.#uncovered(task, describeMapFailure(failure.errno));
 		this.#options.trace(
 			`${programName(tid)} (pid ${tid}) cannot open our file (${errnoName(failure.errno)}): it makes its own`,
 		);
+		task.hasOwnFile = true;
 		const { installer, pageFile } = this.#options;
 		const instruction = pending.bootstrap + BigInt(installer.bootstrap.syscall);
 		const scratch = pending.initial.get("rsp") - SCRATCH_DISTANCE;
-		task.caller = new RemoteCaller(tid, instruction, makeOwnFile({ tid, scratch, pageFile }));
+		task.caller = new RemoteCaller(tid, instruction, makeOwnFile({ tid, stale: failure.stale, scratch, pageFile }));
 		this.#afterStep(task, task.caller.begin());
 	}
 

@@ -23,12 +23,13 @@
  *
  * When something fails, the process sends itself SIGURG: a tracer is shown even a signal that is ignored, and takes it from there
  * (r12 holds -errno). If the tracer has died meanwhile, nobody notices the signal, and the process enters its program in real
- * time. SIGSTOP would leave it stopped for ever then, and int3 would touch a disposition that the program inherited.
+ * time. A file that is not ours is told by its missing nonce: r12 is -ESTALE then, r15 the address that it was mapped at, r8 its
+ * descriptor. SIGSTOP would leave it stopped for ever then, and int3 would touch a disposition that the program inherited.
  */
 import { Assembler } from "../asm/assembler.ts";
 import type { Code } from "../asm/code.ts";
 import { type Label, memory } from "../asm/operands.ts";
-import { eax, edi, edx, esi, type Register, r8d, r12, r13d, r14, rax, rcx, rdx, rsi } from "../asm/registers.ts";
+import { eax, edi, edx, esi, type Register, r8d, r12, r13d, r14, r15, rax, rcx, rdx, rsi } from "../asm/registers.ts";
 import * as kernel from "./kernel-calls.ts";
 
 export interface Bootstrap {
@@ -42,6 +43,8 @@ export interface Bootstrap {
 }
 
 export interface BootstrapOptions {
+	/** Where the image has a word that no other file has there, in its first page. */
+	readonly nonce: { readonly offset: number; readonly word: number };
 	/** Offset of stage 2 in the image. */
 	readonly installerOffset: number;
 }
@@ -89,10 +92,11 @@ export const emitStop = (assembler: Assembler, { killed, trapped }: StopPlaces):
 	assembler.bind(wasSent);
 };
 
-export const assembleBootstrap = ({ installerOffset }: BootstrapOptions): Bootstrap => {
+export const assembleBootstrap = ({ installerOffset, nonce }: BootstrapOptions): Bootstrap => {
 	const assembler = new Assembler(64);
 	const opened = assembler.label("opened");
 	const failed = assembler.label("failed");
+	const stale = assembler.label("stale");
 	const places = stopPlaces(assembler);
 	assembler.mov(eax, kernel.SYS_openat);
 	assembler.syscall();
@@ -107,8 +111,14 @@ export const assembleBootstrap = ({ installerOffset }: BootstrapOptions): Bootst
 	assembler.syscall();
 	assembler.test(rax, rax);
 	assembler.jcc("s", failed);
+	// In another pid namespace the path leads to some other file, or to a fault here if that is empty.
+	assembler.cmp(memory(rax, nonce.offset), nonce.word, 32);
+	assembler.jcc("nz", stale);
 	assembler.lea(rcx, memory(rax, installerOffset));
 	assembler.jmp(rcx);
+	assembler.bind(stale);
+	assembler.mov(r15, rax);
+	set(assembler, rax, -kernel.ESTALE);
 	assembler.bind(failed);
 	emitStop(assembler, places);
 	// rdx is the only register that a program may look at: psABI x86-64, "Process Initialization".

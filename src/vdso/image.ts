@@ -32,6 +32,8 @@ export interface Image {
 	readonly installerOffset: number;
 	readonly installerEnd: number;
 	readonly installerStops: readonly number[];
+	/** The first word of the build-id, by which stage 1 knows the file. */
+	readonly nonce: { readonly offset: number; readonly word: number };
 	/** Bytes of address space: image, link page, vvar page. */
 	readonly mappingLength: number;
 	/** Offset of the vvar page in the file, which has `pageFileOffset + PAGE_SIZE` bytes. */
@@ -67,6 +69,15 @@ interface Block {
 	readonly end: Label;
 	readonly exports: readonly Omit<ExportedFunction, "start" | "size">[];
 }
+
+/** namesz 4, descsz 20, type NT_GNU_BUILD_ID, "GNU". */
+const BUILD_ID_NOTE = [4, 0, 0, 0, 20, 0, 0, 0, 3, 0, 0, 0, 0x47, 0x4e, 0x55, 0];
+
+const buildIdWord = (image: Uint8Array): Image["nonce"] => {
+	const note = image.findIndex((_, start) => BUILD_ID_NOTE.every((byte, index) => image[start + index] === byte));
+	const offset = note + BUILD_ID_NOTE.length;
+	return { offset, word: new DataView(image.buffer, image.byteOffset).getInt32(offset, true) };
+};
 
 /**
  * Generates the image for a host.
@@ -172,6 +183,7 @@ export const buildImage = (host: HostVdso): Image => {
 		installerOffset: textOffset + code.offsetOf(installer.start),
 		installerEnd: textOffset + code.offsetOf(installer.end),
 		installerStops: stopOffsets(code, labels.stops).map((offset) => textOffset + offset),
+		nonce: buildIdWord(bytes),
 		mappingLength: bytes.length + 2 * PAGE_SIZE,
 		pageFileOffset: bytes.length,
 	};

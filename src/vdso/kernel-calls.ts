@@ -18,6 +18,9 @@ export const MAP_ANONYMOUS = 0x20;
 /** Ignored by default, and nobody waits for it in front of a program's first instruction. */
 export const SIGURG = 23;
 
+/** What stage 1 says of a file that is not ours. */
+export const ESTALE = 116;
+
 export const PR_SET_MM = 35;
 export const PR_SET_MM_MAP = 14;
 /** sizeof(struct prctl_mm_map): uapi/linux/prctl.h. */

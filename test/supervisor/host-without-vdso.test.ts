@@ -67,7 +67,7 @@ const supervise = async (
 		isHostClock: false,
 		report: (message) => reports.push(message),
 		trace: () => {},
-		leadStopped: () => {},
+		jobStop: { programStopped: () => {}, programContinued: () => {} },
 	});
 	const bytes = command.map((word) => new TextEncoder().encode(word));
 	const [file = new Uint8Array(0)] = bytes;

@@ -79,7 +79,7 @@ for (const [suffix, host, only] of VARIANTS) {
 
 test("stage 1 is the code that was reviewed", () => {
 	// Lengths that change with every function of the image.
-	const bootstrap = assembleBootstrap({ installerOffset: 0xabc });
+	const bootstrap = assembleBootstrap({ installerOffset: 0xabc, nonce: { offset: 0x123, word: 0x456789 } });
 	assertGolden(
 		"bootstrap",
 		listing(bootstrap.code, 0, () => undefined),
