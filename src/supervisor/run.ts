@@ -5,6 +5,7 @@ import { VsyscallError } from "../errors.ts";
 import { readHostImage, readTaiOffset, zeroTail } from "../linux/host-vdso.ts";
 import { inheritedDescriptors, inheritedEnvironment, inheritedOpenFilesLimit } from "../linux/inherited-state.ts";
 import { type PendingProgram, spawn } from "../linux/spawn.ts";
+import { waitForAny } from "../linux/wait.ts";
 import { buildImage } from "../vdso/image.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { Installer } from "./install.ts";
@@ -103,6 +104,7 @@ export const run = async (options: RunOptions): Promise<ExitStatus> => {
 		installer,
 		pageFile,
 		onFailure: options.onFailure,
+		hasForeignChildren: waitForAny().kind !== "no-children",
 		isHostClock: options.clock.kind === "host",
 		report: options.report,
 		trace: options.trace,

@@ -32,6 +32,11 @@ export interface SupervisorOptions {
 	readonly installer: Installer;
 	readonly pageFile: PageFile;
 	readonly onFailure: OnFailure;
+	/**
+	 * This process had children before the run (`sidecar & exec vsyscall run ...`, an init system): the end of the run is then known
+	 * by counting tasks, not by having no child left.
+	 */
+	readonly hasForeignChildren: boolean;
 	/** The time that was asked for is the host's: a process that is not covered loses nothing. */
 	readonly isHostClock: boolean;
 	/** One line for the user, without "vsyscall: " and newline. */
@@ -44,6 +49,8 @@ export interface SupervisorOptions {
 
 interface Task {
 	readonly tid: number;
+	/** The event of the task that made it has been seen, or it is the first. */
+	isAnnounced: boolean;
 	pending: PendingInstall | undefined;
 	caller: RemoteCaller<OwnFileResult> | undefined;
 	/** Signals that came while `caller` worked: sent again when it has finished. */
@@ -61,6 +68,8 @@ const OPTIONS =
 	linux.PTRACE_O_TRACECLONE |
 	linux.PTRACE_O_TRACEEXEC;
 
+const MAKES_A_TASK = new Set([linux.PTRACE_EVENT_FORK, linux.PTRACE_EVENT_VFORK, linux.PTRACE_EVENT_CLONE]);
+
 const SIGKILL = 9;
 const SIGBUS = 7;
 const SIGSEGV = 11;
@@ -76,6 +85,8 @@ const describeMapFailure = (errno: number): string =>
 export class Supervisor {
 	readonly #options: SupervisorOptions;
 	readonly #tasks = new Map<number, Task>();
+	/** Tasks that ended before they were announced; the foreign children, too, when they end. */
+	readonly #endedEarly = new Set<number>();
 	readonly #registers = new Registers();
 	#lead = 0;
 	#status: ExitStatus | undefined;
@@ -89,6 +100,7 @@ export class Supervisor {
 	/** Begins to trace the child that will become the first process. @returns 0 or -errno */
 	seize(pid: number): number {
 		this.#lead = pid;
+		this.#taskOf(pid).isAnnounced = true;
 		return seize(pid, OPTIONS);
 	}
 
@@ -116,17 +128,35 @@ export class Supervisor {
 	drain(): boolean {
 		while (!this.#isOver) {
 			const result = waitForAny();
-			if (result.kind === "nothing") return false;
+			if (result.kind === "nothing") return this.#hasOnlyForeignChildren();
 			if (result.kind === "no-children") this.#isOver = true;
 			else this.#handle(result.tid, decodeWaitStatus(result.status));
 		}
 		return true;
 	}
 
+	/** Whether every task of the run has ended, and what is left to wait for was there before us. */
+	#hasOnlyForeignChildren(): boolean {
+		return this.#options.hasForeignChildren && this.#tasks.size === 0;
+	}
+
+	/** A task has been made; its own first stop, and even its end, may have come before. */
+	#announce(tid: number): void {
+		if (!this.#endedEarly.delete(tid)) this.#taskOf(tid).isAnnounced = true;
+	}
+
 	#taskOf(tid: number): Task {
 		let task = this.#tasks.get(tid);
 		if (task === undefined) {
-			task = { tid, pending: undefined, caller: undefined, heldSignals: [], hasOwnFile: false, isImageKept: false };
+			task = {
+				tid,
+				isAnnounced: false,
+				pending: undefined,
+				caller: undefined,
+				heldSignals: [],
+				hasOwnFile: false,
+				isImageKept: false,
+			};
 			this.#tasks.set(tid, task);
 		}
 		return task;
@@ -145,6 +175,7 @@ export class Supervisor {
 				return;
 			case "event-stop":
 				if (stop.event === linux.PTRACE_EVENT_EXEC) return this.#exec(this.#taskOf(tid));
+				if (this.#options.hasForeignChildren && MAKES_A_TASK.has(stop.event)) this.#announce(eventMessage(tid));
 				if (tid === this.#lead) this.#options.jobStop.programContinued();
 				// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
 				if (this.#taskOf(tid).caller === undefined) resume(tid, 0);
@@ -160,6 +191,7 @@ export class Supervisor {
 	#ended(tid: number, status: ExitStatus): void {
 		const task = this.#tasks.get(tid);
 		this.#tasks.delete(tid);
+		if (this.#options.hasForeignChildren && task?.isAnnounced !== true) this.#endedEarly.add(tid);
 		if (tid === this.#lead) this.#status = status;
 		if (task?.caller !== undefined) this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
 		if (this.#status !== undefined && tid === this.#lead && this.#tasks.size > 0) {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { build } from "../helpers/fixtures.ts";
 import { has } from "../helpers/requirements.ts";
-import { type Finished, native, runUnder } from "../helpers/vsyscall.ts";
+import { assertNothingLeft, CLI, type Finished, native, runUnder, startCommand } from "../helpers/vsyscall.ts";
 
 const TIMEOUT = { timeout: 120_000 };
 const SHIFTED = "@2038-01-19T03:14:07Z";
@@ -106,4 +106,26 @@ suite("one process makes another", () => {
 		assert.equal(readFileSync(file, "latin1"), "2038\n");
 		rmSync(directory, { recursive: true });
 	});
+});
+
+test("children that we had before the run are not waited for, and those of the run are", TIMEOUT, async (t) => {
+	if (!has(t, "bash")) return;
+	const script = 'sleep 300 >/dev/null 2>&1 & echo $!; exec "$@"';
+	const run = [
+		process.execPath,
+		CLI,
+		"run",
+		"--clock",
+		"+1y",
+		"--",
+		"sh",
+		"-c",
+		"(sleep 0.3; echo late) & for i in 1 2 3 4 5; do (true) & done; exit 5",
+	];
+	const started = startCommand("bash", ["-c", script, "bash", ...run]);
+	const { stdout, exitCode } = await started.finished;
+	const [sleeper = "", late] = stdout.split("\n");
+	process.kill(Number(sleeper), "SIGKILL");
+	await assertNothingLeft(started.mark);
+	assert.deepEqual([late, exitCode], ["late", 5]);
 });

@@ -64,6 +64,7 @@ const supervise = async (
 		installer,
 		pageFile,
 		onFailure: "refuse",
+		hasForeignChildren: false,
 		isHostClock: false,
 		report: (message) => reports.push(message),
 		trace: () => {},
