@@ -31,10 +31,28 @@ const isInForeground = (): boolean => {
 	return result >= 0 && foregroundGroup[0] === syscallResult(linux.SYS_getpgrp);
 };
 
-/** @param targets the processes that a signal is passed on to */
-export const forwardSignals = (targets: () => readonly number[]): void => {
+/**
+ * Time in which a signal that was sent to us and to the program alike (kill to the group, an init system that ends every process of
+ * a service) is seen to reach the program without us.
+ */
+const ECHO_MS = 20;
+
+export interface SignalTargets {
+	/** The processes that a signal is passed on to. */
+	readonly pids: () => readonly number[];
+	/** When the first process last got this signal, as Date.now() tells; 0 for never. */
+	readonly lastDelivery: (signal: number) => number;
+}
+
+/** Passes signals to us on to the program, unless it gets them anyway. */
+export const forwardSignals = ({ pids, lastDelivery }: SignalTargets): void => {
 	const pass = (name: NodeJS.Signals): void => {
-		for (const pid of targets()) syscallResult(linux.SYS_kill, pid, constants.signals[name]);
+		const signal = constants.signals[name];
+		const received = Date.now();
+		setTimeout(() => {
+			if (lastDelivery(signal) >= received - ECHO_MS) return;
+			for (const pid of pids()) syscallResult(linux.SYS_kill, pid, signal);
+		}, ECHO_MS);
 	};
 	for (const name of FORWARDED) process.on(name, () => pass(name));
 	for (const name of FROM_TERMINAL) {

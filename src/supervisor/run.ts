@@ -59,7 +59,10 @@ const start = (
 	const refusal = supervisor.seize(program.pid);
 	if (refusal < 0) throw seizeError(program.pid, -refusal);
 	// Before it runs: a signal that ended us from here on would leave it in real time.
-	forwardSignals(() => (supervisor.status === undefined ? [program.pid] : supervisor.tids.filter(isProcess)));
+	forwardSignals({
+		pids: () => (supervisor.status === undefined ? [program.pid] : supervisor.tids.filter(isProcess)),
+		lastDelivery: (signal) => supervisor.lastDelivery(signal),
+	});
 	program.release();
 	return { program, file };
 };

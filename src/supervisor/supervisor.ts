@@ -87,6 +87,8 @@ export class Supervisor {
 	readonly #tasks = new Map<number, Task>();
 	/** Tasks that ended before they were announced; the foreign children, too, when they end. */
 	readonly #endedEarly = new Set<number>();
+	/** Signals of the first process, and when it last got each. */
+	readonly #deliveries = new Map<number, number>();
 	readonly #registers = new Registers();
 	#lead = 0;
 	#status: ExitStatus | undefined;
@@ -112,6 +114,11 @@ export class Supervisor {
 	/** The first process was ended because it could not be covered. */
 	get hasRefusedLead(): boolean {
 		return this.#hasRefusedLead;
+	}
+
+	/** When the first process last got this signal, as Date.now() tells; 0 for never. */
+	lastDelivery(signal: number): number {
+		return this.#deliveries.get(signal) ?? 0;
 	}
 
 	/** Ends every process of the run: without us they would go on in real time, unnoticed. */
@@ -255,6 +262,7 @@ export class Supervisor {
 
 	#signalDelivery(task: Task, signal: number): void {
 		const { tid, pending } = task;
+		if (tid === this.#lead) this.#deliveries.set(signal, Date.now());
 		if (task.caller !== undefined) {
 			task.heldSignals.push(signal);
 			resumeToSyscall(tid);
