@@ -46,6 +46,10 @@ const MARK = "the backtrace:";
 /** Commands that print a backtrace where `frames` finds it: gdb also prints the frame in which it stops. */
 const BACKTRACE = [`echo ${MARK}\\n`, "bt"] as const;
 
+/** A C library with symbols shows its own function of the same name above ours. */
+const withoutWrapper = (names: readonly string[]): readonly string[] =>
+	names.filter((name, index) => name !== names[index - 1]);
+
 /** Names of the functions of the backtrace, innermost first, without the C library's around the vDSO. */
 const frames = (output: string): readonly string[] => {
 	const [, backtrace = ""] = output.split(`${MARK}\n`);
@@ -91,7 +95,7 @@ describe("a core file of a crash in the image", { timeout: 120_000 }, () => {
 				const { auxv, kernel } = addressesOf(stdout);
 				assert.equal(kernel, auxv);
 				const output = gdb([program, join(cwd, cores[0] ?? "")], ...BACKTRACE, "info auxv", "info symbol $pc");
-				assert.deepEqual(frames(output), [name, "calling_the_vdso", "main"]);
+				assert.deepEqual(withoutWrapper(frames(output)), [name, "calling_the_vdso", "main"]);
 				assert.equal(ehdrOf(output), auxv);
 				assert.match(
 					output,
@@ -145,7 +149,7 @@ describe("a process whose supervisor was killed", { timeout: 120_000 }, () => {
 				await once(started.child, "exit");
 				const breakpoint = `break *(&__vdso_${name})`;
 				const output = gdb(["-p", String(pid)], breakpoint, "continue", ...BACKTRACE, "info auxv", "detach");
-				assert.deepEqual(frames(output), [name, "calling_the_vdso", "main"]);
+				assert.deepEqual(withoutWrapper(frames(output)), [name, "calling_the_vdso", "main"]);
 				assert.equal(ehdrOf(output), auxv);
 			} finally {
 				for (const left of markedProcesses(started.mark)) process.kill(left, "SIGKILL");

@@ -141,6 +141,7 @@ class LoopTask {
 }
 
 const STACK_SIZE = 64 * 1024;
+const SEEN_WITHIN_MS = 30_000;
 
 /** Starts a reader. @returns its pid */
 const startReader = (loop: bigint, { address }: LoopTask): number => {
@@ -167,7 +168,15 @@ const assertNeverTorn = ({ read, clocks, readers, hasLayout = true }: Run): void
 	const pids = tasks.map((task) => startReader(loop, task));
 	let random = 1;
 	try {
-		for (let pushes = 0; pushes < PUSHES || tasks.some(({ reads }) => reads < MIN_READS); pushes++) {
+		// A reader that the scheduler keeps out for long has to see every clock all the same.
+		const deadline = Date.now() + SEEN_WITHIN_MS;
+		const isEveryClockSeen = (): boolean => tasks.every(({ seen }) => seen.every((count) => count > 0n));
+		const isEnough = (pushes: number): boolean =>
+			pushes >= PUSHES &&
+			pushes % 1024 === 0 &&
+			tasks.every(({ reads }) => reads >= MIN_READS) &&
+			(isEveryClockSeen() || Date.now() > deadline);
+		for (let pushes = 0; !isEnough(pushes); pushes++) {
 			random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0;
 			page.push(clocks[(random >>> 8) % clocks.length] ?? { kind: "host" });
 		}
