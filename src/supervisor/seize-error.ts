@@ -3,15 +3,28 @@ import { readFileSync } from "node:fs";
 import { VsyscallError } from "../errors.ts";
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
+import { seize } from "../linux/ptrace.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 
 const SIGKILL = 9;
 
-const statusField = (pid: number | "self", name: string): string | undefined => {
+const statusField = (pid: number, name: string): string | undefined => {
 	try {
 		return new RegExp(`^${name}:\\s*(.*)$`, "m").exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
 	} catch {
 		return undefined;
+	}
+};
+
+/** No process has this id (pid_max is at most 2^22), so whoever may trace at all gets ESRCH. */
+const NOBODY = 0x7fff_fff0;
+const ESRCH = 3;
+
+const yamaScope = (): number => {
+	try {
+		return Number(readFileSync("/proc/sys/kernel/yama/ptrace_scope", "latin1"));
+	} catch {
+		return 0;
 	}
 };
 
@@ -21,11 +34,11 @@ const reasonFor = (pid: number): string => {
 		const name = statusField(tracer, "Name") ?? "a program";
 		return `the program is traced already, by ${name} (pid ${tracer}): a process has one tracer, so run vsyscall outside of it`;
 	}
-	const seccomp = Number(statusField("self", "Seccomp") ?? 0);
-	if (seccomp > 0) {
+	if (seize(NOBODY, 0) !== -ESRCH) {
 		return "a seccomp filter forbids ptrace(2): in a container, allow it (docker run --cap-add=SYS_PTRACE, or a profile that allows ptrace)";
 	}
-	return "ptrace(2) is forbidden: look at kernel.yama.ptrace_scope (3 forbids all tracing) and at the security module of this host";
+	if (yamaScope() === 3) return "kernel.yama.ptrace_scope is 3, which forbids all tracing until the next boot";
+	return "ptrace(2) is forbidden: look at the security module of this host";
 };
 
 /** @param pid the child, which waits; it is ended here */
