@@ -73,6 +73,12 @@ export const PTRACE_EVENT_CLONE = 3;
 export const PTRACE_EVENT_EXEC = 4;
 export const PTRACE_EVENT_STOP = 128;
 
+// signal(7)
+export const SIGBUS = 7;
+export const SIGKILL = 9;
+export const SIGSEGV = 11;
+export const SIGURG = 23;
+
 // wait4(2)
 export const WNOHANG = 1;
 export const WALL = 0x40000000;

@@ -10,15 +10,16 @@ import { checkedSyscall, rawSyscall, viewMemory } from "./ffi.ts";
 
 const EINVAL = 22;
 
-const name = new TextEncoder().encode("vsyscall\0");
+/** What /proc/PID/maps shows as /memfd:vsyscall. NUL-terminated. */
+export const MEMORY_FILE_NAME: Uint8Array = new TextEncoder().encode("vsyscall\0");
 
 /** @throws {SyscallError} when there is no descriptor or no memory left. */
 export const createMemoryFile = (): number => {
 	const flags = linux.MFD_CLOEXEC | linux.MFD_ALLOW_SEALING;
 	// Says that nobody will execve the file, which hosts with vm.memfd_noexec demand; unknown before Linux 6.3.
-	const made = rawSyscall(linux.SYS_memfd_create, name, flags | linux.MFD_NOEXEC_SEAL);
-	if (made !== -EINVAL && made >= 0) return Number(made);
-	return Number(checkedSyscall("memfd_create", linux.SYS_memfd_create, name, flags));
+	const made = rawSyscall(linux.SYS_memfd_create, MEMORY_FILE_NAME, flags | linux.MFD_NOEXEC_SEAL);
+	if (made >= 0) return Number(made);
+	return Number(checkedSyscall("memfd_create", linux.SYS_memfd_create, MEMORY_FILE_NAME, flags));
 };
 
 /**

@@ -42,3 +42,10 @@ export const readProcFile = (pid: number, name: string): Uint8Array | undefined 
 	syscallResult(linux.SYS_close, fd);
 	return count > 0 ? content.subarray(0, count) : undefined;
 };
+
+/** One line of /proc/PID/status without its name (proc_pid_status(5)); undefined when it cannot be read. */
+export const readStatusField = (pid: number, name: string): string | undefined => {
+	const status = readProcFile(pid, "status");
+	if (status === undefined) return undefined;
+	return new RegExp(`^${name}:\\s*(.*)$`, "m").exec(Buffer.from(status).toString("latin1"))?.[1];
+};

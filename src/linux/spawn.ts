@@ -58,7 +58,6 @@ const SYS_getppid = 110;
 const SYS_prctl = 157;
 const SYS_exit_group = 231;
 const PR_SET_PDEATHSIG = 1;
-const SIGKILL = 9;
 const SIGPIPE = 13;
 const SIGCHLD = 17;
 const SIGXFSZ = 25;
@@ -81,7 +80,7 @@ const assembleChild = (): Uint8Array => {
 	assembler.mov(rbx, rdi);
 	// If the supervisor dies before it has seized us, nobody would ever wake us.
 	assembler.mov(edi, PR_SET_PDEATHSIG);
-	assembler.mov(esi, SIGKILL);
+	assembler.mov(esi, linux.SIGKILL);
 	call(SYS_prctl);
 	call(SYS_getppid);
 	assembler.cmp(eax, field("parent"));

@@ -72,8 +72,9 @@ const ENOMEM = 12;
 const EFAULT = 14;
 const FIRST_READ = 4096;
 const MAX_STACK = 64 * 1024 * 1024;
-/** Distance below the stack pointer at which path and memory map are put: inside the stack's first pages, below the red zone. */
+/** Below the stack pointer and the red zone, inside the stack's first pages: path and memory map, and, further down, memory for calls. */
 const SCRATCH_DISTANCE = 1024n;
+const CALL_SCRATCH_DISTANCE = 2048n;
 
 const failed = (reason: string): InstallResult => ({ kind: "failed", reason });
 
@@ -276,6 +277,14 @@ export class Installer {
 	/** Stage 1 moves the descriptor to r8 as soon as it has one. */
 	#failedToOpen(registers: Registers): boolean {
 		return registers.get("r8") === NO_DESCRIPTOR;
+	}
+
+	/** A `syscall` instruction, and writable memory that nobody uses, for calls on behalf of a process that has stopped in stage 1. */
+	placeForCalls(pending: PendingInstall): { readonly instruction: bigint; readonly scratch: bigint } {
+		return {
+			instruction: pending.bootstrap + BigInt(this.bootstrap.syscall),
+			scratch: pending.initial.get("rsp") - CALL_SCRATCH_DISTANCE,
+		};
 	}
 
 	/** Puts back what stage 1 overwrote, the signal mask and the registers, so that the program starts as execve meant it to. */

@@ -6,6 +6,7 @@
 import { closeSync, openSync, readlinkSync } from "node:fs";
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
+import { MEMORY_FILE_NAME } from "../linux/memfd.ts";
 import { isOwnProc } from "../linux/proc-file.ts";
 import { writeMemory } from "../linux/remote-memory.ts";
 import { errnoName } from "../linux/syscall-error.ts";
@@ -18,9 +19,8 @@ export type OwnFileResult =
 
 const EINVAL = 22n;
 const ENOENT = 2;
-/** What /proc says of a memory file with the name below. */
+/** What /proc says of a memory file with this name. */
 const MEMORY_FILE = "/memfd:vsyscall (deleted)";
-const NAME = new TextEncoder().encode("vsyscall\0");
 
 /** A descriptor of ours for a descriptor of another process, or -errno. */
 const borrow = (tid: number, descriptor: number): number => {
@@ -61,7 +61,7 @@ export function* makeOwnFile({ tid, stale, scratch, pageFile }: OwnFileRequest):
 		if (stale.address !== undefined) yield { number: linux.SYS_munmap, args: [stale.address, BigInt(stale.length)] };
 		yield { number: linux.SYS_close, args: [stale.descriptor] };
 	}
-	const written = writeMemory(tid, scratch, NAME);
+	const written = writeMemory(tid, scratch, MEMORY_FILE_NAME);
 	if (written < 0) return { kind: "failed", reason: `its stack cannot be written (${errnoName(-written)})` };
 	const flags = BigInt(linux.MFD_CLOEXEC | linux.MFD_ALLOW_SEALING);
 	let made = yield { number: linux.SYS_memfd_create, args: [scratch, flags | BigInt(linux.MFD_NOEXEC_SEAL)] };

@@ -1,6 +1,6 @@
 /** What the supervisor says about a process to a person: read from /proc, and harmless when /proc is missing. */
 import { readlinkSync, type Stats, statSync } from "node:fs";
-import { isOwnProc, readProcFile } from "../linux/proc-file.ts";
+import { isOwnProc, readProcFile, readStatusField } from "../linux/proc-file.ts";
 
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
@@ -45,8 +45,4 @@ export const droppedPrivileges = (tid: number): string | undefined => {
 };
 
 /** Whether a task is the first thread of its process. Without /proc every task counts as one. */
-export const isProcess = (tid: number): boolean => {
-	const status = readProcFile(tid, "status");
-	if (status === undefined) return true;
-	return /^Tgid:\t(\d+)$/m.exec(Buffer.from(status).toString("latin1"))?.[1] === String(tid);
-};
+export const isProcess = (tid: number): boolean => (readStatusField(tid, "Tgid") ?? String(tid)) === String(tid);

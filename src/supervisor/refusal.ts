@@ -6,8 +6,6 @@ import { Registers, USER32_CS } from "../linux/registers.ts";
 import { pokeMemory } from "../linux/remote-memory.ts";
 import { EXIT_OWN_FAILURE } from "./exit-status.ts";
 
-const SIGKILL = 9;
-
 /** mov $125, %edi; mov $231 (exit_group), %eax; syscall */
 const EXIT_64 = [0xbf, EXIT_OWN_FAILURE, 0, 0, 0, 0xb8, 231, 0, 0, 0, 0x0f, 0x05];
 /** mov $125, %ebx; mov $252 (exit_group), %eax; int $0x80 */
@@ -22,6 +20,6 @@ export const endProcess = (tid: number): void => {
 	if (!readRegisters(tid, registers)) return;
 	const code = new Uint8Array(16).fill(0x90);
 	code.set(registers.get("cs") === USER32_CS ? EXIT_32 : EXIT_64);
-	if (pokeMemory(tid, registers.get("rip"), code) < 0) syscallResult(linux.SYS_kill, tid, SIGKILL);
+	if (pokeMemory(tid, registers.get("rip"), code) < 0) syscallResult(linux.SYS_kill, tid, linux.SIGKILL);
 	resume(tid, 0);
 };

@@ -3,18 +3,9 @@ import { readFileSync } from "node:fs";
 import { VsyscallError } from "../errors.ts";
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
+import { readStatusField } from "../linux/proc-file.ts";
 import { seize } from "../linux/ptrace.ts";
 import { errnoName } from "../linux/syscall-error.ts";
-
-const SIGKILL = 9;
-
-const statusField = (pid: number, name: string): string | undefined => {
-	try {
-		return new RegExp(`^${name}:\\s*(.*)$`, "m").exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
-	} catch {
-		return undefined;
-	}
-};
 
 /** No process has this id (pid_max is at most 2^22), so whoever may trace at all gets ESRCH. */
 const NOBODY = 0x7fff_fff0;
@@ -29,9 +20,9 @@ const yamaScope = (): number => {
 };
 
 const reasonFor = (pid: number): string => {
-	const tracer = Number(statusField(pid, "TracerPid") ?? 0);
+	const tracer = Number(readStatusField(pid, "TracerPid") ?? 0);
 	if (tracer > 0) {
-		const name = statusField(tracer, "Name") ?? "a program";
+		const name = readStatusField(tracer, "Name") ?? "a program";
 		return `the program is traced already, by ${name} (pid ${tracer}): a process has one tracer, so run vsyscall outside of it`;
 	}
 	if (seize(NOBODY, 0) !== -ESRCH) {
@@ -44,6 +35,6 @@ const reasonFor = (pid: number): string => {
 /** @param pid the child, which waits; it is ended here */
 export const seizeError = (pid: number, errno: number): VsyscallError => {
 	const reason = reasonFor(pid);
-	syscallResult(linux.SYS_kill, pid, SIGKILL);
+	syscallResult(linux.SYS_kill, pid, linux.SIGKILL);
 	return new VsyscallError("ERR_VSYSCALL_PTRACE", `cannot trace the program (${errnoName(errno)}): ${reason}`);
 };

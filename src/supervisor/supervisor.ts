@@ -70,14 +70,8 @@ const OPTIONS =
 
 const MAKES_A_TASK = new Set([linux.PTRACE_EVENT_FORK, linux.PTRACE_EVENT_VFORK, linux.PTRACE_EVENT_CLONE]);
 
-const SIGKILL = 9;
-const SIGBUS = 7;
-const SIGSEGV = 11;
-const SIGURG = 23;
 /** How an install stops, succeeds or fails; SIGILL and SIGSYS would be a surprise worth a line. */
-const INSTALL_SIGNALS = new Set([4, 5, SIGBUS, SIGSEGV, SIGURG, 31]);
-/** Below the path and the memory map that the install has put there. */
-const SCRATCH_DISTANCE = 2048n;
+const INSTALL_SIGNALS = new Set([4, 5, linux.SIGBUS, linux.SIGSEGV, linux.SIGURG, 31]);
 
 const describeMapFailure = (errno: number): string =>
 	`the image could not be mapped (${errnoName(errno)})${errno === 12 ? ": a limit of address space (ulimit -v) or of mappings is too small" : ""}`;
@@ -123,7 +117,7 @@ export class Supervisor {
 
 	/** Ends every process of the run: without us they would go on in real time, unnoticed. */
 	endAll(): void {
-		for (const tid of this.#tasks.keys()) syscallResult(linux.SYS_kill, tid, SIGKILL);
+		for (const tid of this.#tasks.keys()) syscallResult(linux.SYS_kill, tid, linux.SIGKILL);
 	}
 
 	/** Processes and threads that are traced, the first process first. */
@@ -271,14 +265,14 @@ export class Supervisor {
 		if (pending !== undefined && INSTALL_SIGNALS.has(signal)) {
 			if (!readRegisters(tid, this.#registers)) return;
 			const { installer, report } = this.#options;
-			const isFault = signal === SIGBUS || signal === SIGSEGV;
+			const isFault = signal === linux.SIGBUS || signal === linux.SIGSEGV;
 			const meaning = isFault
 				? installer.meaningOfFault(pending, this.#registers)
 				: installer.meaningOfStop(pending, this.#registers);
 			if (meaning === "done") return this.#enter(task);
 			if (typeof meaning === "object") return this.#installFailed(task, pending, meaning);
 			if (meaning === "over") task.pending = undefined;
-			if (meaning === "other" && signal !== SIGURG) {
+			if (meaning === "other" && signal !== linux.SIGURG) {
 				report(`${programName(tid)} (pid ${tid}) could not be covered: it got ${signalName(signal)} meanwhile`);
 			}
 		}
@@ -298,8 +292,7 @@ export class Supervisor {
 		);
 		task.hasOwnFile = true;
 		const { installer, pageFile } = this.#options;
-		const instruction = pending.bootstrap + BigInt(installer.bootstrap.syscall);
-		const scratch = pending.initial.get("rsp") - SCRATCH_DISTANCE;
+		const { instruction, scratch } = installer.placeForCalls(pending);
 		task.caller = new RemoteCaller(tid, instruction, makeOwnFile({ tid, stale: failure.stale, scratch, pageFile }));
 		this.#afterStep(task, task.caller.begin());
 	}

@@ -76,7 +76,6 @@ export const stopOffsets = (code: Code, { killed, trapped }: StopPlaces): readon
 
 /** r12 := rax; then SIGURG to the own process, which goes on behind this code when nobody answers. */
 export const emitStop = (assembler: Assembler, { killed, trapped }: StopPlaces): void => {
-	const wasSent = assembler.label("signal sent");
 	assembler.mov(r12, rax);
 	set(assembler, rax, kernel.SYS_getpid);
 	assembler.syscall();
@@ -86,10 +85,9 @@ export const emitStop = (assembler: Assembler, { killed, trapped }: StopPlaces):
 	assembler.syscall();
 	assembler.bind(killed);
 	assembler.test(eax, eax);
-	assembler.jcc("ns", wasSent);
+	assembler.jcc("ns", trapped);
 	assembler.int3();
 	assembler.bind(trapped);
-	assembler.bind(wasSent);
 };
 
 export const assembleBootstrap = ({ installerOffset, nonce }: BootstrapOptions): Bootstrap => {

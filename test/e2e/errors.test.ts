@@ -6,14 +6,7 @@ import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { build } from "../helpers/fixtures.ts";
 import { findTool, has, isRoot } from "../helpers/requirements.ts";
-import {
-	assertNothingLeft,
-	CLI,
-	type Finished,
-	type RunSettings,
-	startCommand,
-	vsyscall,
-} from "../helpers/vsyscall.ts";
+import { CLI, type Finished, runCommand, vsyscall } from "../helpers/vsyscall.ts";
 
 const TIMEOUT = { timeout: 120_000 };
 const NOBODY = 65534;
@@ -22,15 +15,6 @@ const SHIFTED = "@2038-01-19T03:14:07Z";
 const directory = mkdtempSync(join(tmpdir(), "vsyscall-errors-"));
 chmodSync(directory, 0o755);
 after(() => rmSync(directory, { recursive: true, force: true }));
-
-/** Runs any command to its end and asserts that nothing is left of it. */
-const finish = async (command: readonly string[], settings: RunSettings = {}): Promise<Finished> => {
-	const [file = "", ...args] = command;
-	const started = startCommand(file, args, settings);
-	const finished = await started.finished;
-	await assertNothingLeft(started.mark);
-	return finished;
-};
 
 const cli = (...args: readonly string[]): readonly string[] => [process.execPath, CLI, ...args];
 
@@ -154,24 +138,24 @@ suite("a file that cannot be executed ends with 126 and one line", () => {
 });
 
 const under = (limit: number, command: readonly string[]): Promise<Finished> =>
-	finish(["prlimit", `--nofile=${limit}:${limit}`, ...command]);
+	runCommand(["prlimit", `--nofile=${limit}:${limit}`, ...command]);
 
 suite("a host that forbids or lacks something ends with 125 and one line", () => {
 	test("a seccomp filter that refuses ptrace", TIMEOUT, async (t) => {
 		if (!has(t, "gcc")) return;
 		const command = [build("glibc-static", "deny-ptrace.c"), ...cli("run", "--", "true")];
-		assertOneLine(await finish(command), 125, "ptrace", "seccomp");
+		assertOneLine(await runCommand(command), 125, "ptrace", "seccomp");
 	});
 
 	test("a program that is traced already", TIMEOUT, async (t) => {
 		if (!has(t, "strace")) return;
 		const command = ["strace", "-f", "-o", "/dev/null", ...cli("run", "--", "true")];
-		assertOneLine(await finish(command), 125, "traced already", "strace");
+		assertOneLine(await runCommand(command), 125, "traced already", "strace");
 	});
 
 	test("vsyscall inside of vsyscall", TIMEOUT, async () => {
 		const command = cli("run", "--clock", "+1d", "--", ...cli("run", "--clock", "+1d", "--", "true"));
-		assertOneLine(await finish(command), 125, "traced already");
+		assertOneLine(await runCommand(command), 125, "traced already");
 	});
 
 	test("too few descriptors: a line or a run, never a failure in between", TIMEOUT, async (t) => {
@@ -215,7 +199,7 @@ suite("a host that forbids or lacks something ends with 125 and one line", () =>
 		let isRunning = false;
 		// In steps of a page: natively dead, then refused, then running.
 		for (let limit = 120; limit <= 240; limit += 4) {
-			const native = await finish(["bash", "-c", script, program, String(limit)]);
+			const native = await runCommand(["bash", "-c", script, program, String(limit)]);
 			if (native.exitCode !== 0) continue;
 			const run = ["run", "--clock", SHIFTED, "--", "bash", "-c", script, program, String(limit)];
 			const finished = await vsyscall(run);
@@ -243,7 +227,7 @@ const without = (...command: readonly string[]): readonly string[] => [
 suite("without /proc", () => {
 	test("a program runs under its clock", TIMEOUT, async (t) => {
 		if (!isRoot(t) || !has(t, "unshare")) return;
-		const finished = await finish(without(...cli("run", "--clock", SHIFTED, "--", "date", "-u", "+%Y")));
+		const finished = await runCommand(without(...cli("run", "--clock", SHIFTED, "--", "date", "-u", "+%Y")));
 		assert.deepEqual(finished, { stdout: "2038\n", stderr: "", exitCode: 0, signal: null });
 	});
 
@@ -251,15 +235,15 @@ suite("without /proc", () => {
 		if (!isRoot(t) || !has(t, "unshare")) return;
 		const script = `printf '<%s>' "$@" "$WORD"; date -u +%Y; (exit 3); exit $(($? + 1))`;
 		const command = cli("run", "--clock", SHIFTED, "--", "bash", "-c", script, "bash", "a b", "", "--", "-c", "ä");
-		const finished = await finish(without(...command), { env: { WORD: "w ö" } });
+		const finished = await runCommand(without(...command), { env: { WORD: "w ö" } });
 		const stdout = "<a b><><--><-c><ä><w ö>2038\n";
 		assert.deepEqual(finished, { stdout, stderr: "", exitCode: 4, signal: null });
 	});
 
 	test("errors are told as with it", TIMEOUT, async (t) => {
 		if (!isRoot(t) || !has(t, "unshare")) return;
-		assertOneLine(await finish(without(...cli("run", "--", "/nosuch"))), 127, "/nosuch");
-		assertOneLine(await finish(without(...cli("run", "--", "/tmp"))), 126, "directory");
+		assertOneLine(await runCommand(without(...cli("run", "--", "/nosuch"))), 127, "/nosuch");
+		assertOneLine(await runCommand(without(...cli("run", "--", "/tmp"))), 126, "directory");
 	});
 
 	test("an empty mount namespace without /dev and /sys either", TIMEOUT, async (t) => {
@@ -274,7 +258,7 @@ suite("without /proc", () => {
 			"sh",
 			...cli("run", "--clock", SHIFTED, "--", "date", "-u", "+%Y"),
 		];
-		const finished = await finish(command);
+		const finished = await runCommand(command);
 		assert.deepEqual(finished, { stdout: "2038\n", stderr: "", exitCode: 0, signal: null });
 	});
 });
@@ -353,9 +337,9 @@ test("a program that only its owner may read is covered or refused", TIMEOUT, as
 });
 
 test("a stderr that is closed or full does no harm", TIMEOUT, async () => {
-	const closed = await finish(["bash", "-c", '"$@" 2>&-; echo $?', "bash", ...cli("run", "--", "/nosuch")]);
+	const closed = await runCommand(["bash", "-c", '"$@" 2>&-; echo $?', "bash", ...cli("run", "--", "/nosuch")]);
 	assert.deepEqual([closed.stdout, closed.stderr], ["127\n", ""]);
-	const full = await finish(["bash", "-c", '"$@" 2>/dev/full; echo $?', "bash", ...cli("run", "--", "/nosuch")]);
+	const full = await runCommand(["bash", "-c", '"$@" 2>/dev/full; echo $?', "bash", ...cli("run", "--", "/nosuch")]);
 	assert.deepEqual([full.stdout, full.stderr], ["127\n", ""]);
 });
 

@@ -7,26 +7,11 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { build } from "../helpers/fixtures.ts";
 import { has, lacks } from "../helpers/requirements.ts";
-import {
-	assertNothingLeft,
-	CLI,
-	type Finished,
-	type RunSettings,
-	runUnder,
-	startCommand,
-} from "../helpers/vsyscall.ts";
+import { CLI, type Finished, type RunSettings, runUnder, runCommand } from "../helpers/vsyscall.ts";
 
 const TIMEOUT = { timeout: 120_000 };
 const SHIFTED = "@2038-01-19T03:14:07Z";
 const PREFIX = [process.execPath, CLI, "run", "--clock", SHIFTED, "--"];
-
-const finish = async (command: readonly string[], settings: RunSettings = {}): Promise<Finished> => {
-	const [file = "", ...args] = command;
-	const started = startCommand(file, args, settings);
-	const finished = await started.finished;
-	await assertNothingLeft(started.mark);
-	return finished;
-};
 
 /**
  * Runs a bash script twice, in which "$@" starts the program, natively and under a clock, and asserts the same outcome.
@@ -38,8 +23,8 @@ const assertSame = async (
 	program: readonly string[],
 	settings: RunSettings = {},
 ): Promise<Finished> => {
-	const expected = await finish(["bash", "-c", script, "bash", ...program], settings);
-	const shown = await finish(["bash", "-c", script, "bash", ...PREFIX, ...program], settings);
+	const expected = await runCommand(["bash", "-c", script, "bash", ...program], settings);
+	const shown = await runCommand(["bash", "-c", script, "bash", ...PREFIX, ...program], settings);
 	assert.deepEqual(shown, expected);
 	return shown;
 };
@@ -148,7 +133,7 @@ suite("input and output", () => {
 				(_, fd: string, sign) => `${fd === "" ? (sign === "<" ? "0" : "1") : fd}<>/dev/null`,
 			);
 			const facts = async (redirections: string, prefix: readonly string[]): Promise<string> => {
-				await finish(["bash", "-c", `"$@" ${redirections}`, "bash", ...prefix, ...program]);
+				await runCommand(["bash", "-c", `"$@" ${redirections}`, "bash", ...prefix, ...program]);
 				return readFileSync(out, "latin1");
 			};
 			const expected = await facts(opened, []);

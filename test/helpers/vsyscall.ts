@@ -111,17 +111,22 @@ export const native = async (command: readonly string[], settings: RunSettings =
 	return startCommand(file, args, settings).finished;
 };
 
+/** Runs any command to its end and asserts that nothing is left of it. */
+export const runCommand = async (command: readonly string[], settings: RunSettings = {}): Promise<Finished> => {
+	const [file = "", ...args] = command;
+	const started = startCommand(file, args, settings);
+	const finished = await started.finished;
+	if (settings.allowLeftovers !== true) await assertNothingLeft(started.mark);
+	return finished;
+};
+
 /** Starts `vsyscall ARGS`. */
 export const startVsyscall = (args: readonly string[], settings: RunSettings = {}): Started =>
 	startCommand(process.execPath, [CLI, ...args], settings);
 
 /** Runs `vsyscall ARGS` to its end and asserts that nothing is left. */
-export const vsyscall = async (args: readonly string[], settings: RunSettings = {}): Promise<Finished> => {
-	const started = startVsyscall(args, settings);
-	const finished = await started.finished;
-	if (settings.allowLeftovers !== true) await assertNothingLeft(started.mark);
-	return finished;
-};
+export const vsyscall = (args: readonly string[], settings: RunSettings = {}): Promise<Finished> =>
+	runCommand([process.execPath, CLI, ...args], settings);
 
 /** `vsyscall run --clock SPEC -- COMMAND`. */
 export const runUnder = (clock: string, command: readonly string[], settings: RunSettings = {}): Promise<Finished> =>
