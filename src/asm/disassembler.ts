@@ -9,6 +9,7 @@
  * collector; each is freed here. Its formatter takes no symbols in JavaScript, so operands that are an address are named here.
  */
 import { createRequire } from "node:module";
+import { setFlagsFromString } from "node:v8";
 import type * as Iced from "iced-x86";
 import type { Bits } from "./encoding.ts";
 
@@ -25,8 +26,19 @@ export type SymbolOf = (address: bigint) => string | undefined;
 
 let loaded: typeof Iced | undefined;
 
-const loadIced = (): typeof Iced => {
-	loaded ??= createRequire(import.meta.url)("iced-x86") as typeof Iced;
+/**
+ * iced-x86, loaded by the first call.
+ *
+ * Its code stays with V8's baseline compiler. When a hot function was about to be optimized (Runtime_WasmTriggerTierUp), Node 20.20
+ * ended with "Check failed: maybe_code.has_value()" while it walked the stack, seen after some hundred decodes on a slow machine
+ * (QEMU); a supervisor must not end like that.
+ */
+export const loadIced = (): typeof Iced => {
+	if (loaded === undefined) {
+		setFlagsFromString("--no-wasm-tier-up");
+		setFlagsFromString("--no-wasm-dynamic-tiering");
+		loaded = createRequire(import.meta.url)("iced-x86") as typeof Iced;
+	}
 	return loaded;
 };
 
