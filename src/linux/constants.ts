@@ -5,12 +5,15 @@ export const SYS_read = 0;
 export const SYS_close = 3;
 export const SYS_mmap = 9;
 export const SYS_munmap = 11;
+export const SYS_rt_sigaction = 13;
 export const SYS_ioctl = 16;
+export const SYS_sched_yield = 24;
 export const SYS_pread64 = 17;
 export const SYS_pwrite64 = 18;
 export const SYS_kill = 62;
 export const SYS_wait4 = 61;
 export const SYS_fcntl = 72;
+export const SYS_gettimeofday = 96;
 export const SYS_ptrace = 101;
 export const SYS_getpgrp = 111;
 export const SYS_futex = 202;
@@ -53,12 +56,16 @@ export const AT_FDCWD = -100;
 // ptrace(2)
 export const PTRACE_POKEDATA = 5;
 export const PTRACE_CONT = 7;
+export const PTRACE_SINGLESTEP = 9;
 export const PTRACE_GETREGS = 12;
 export const PTRACE_SETREGS = 13;
 export const PTRACE_DETACH = 17;
 export const PTRACE_SYSCALL = 24;
 export const PTRACE_GETEVENTMSG = 0x4201;
+export const PTRACE_GETSIGINFO = 0x4202;
+export const PTRACE_SETSIGINFO = 0x4203;
 export const PTRACE_SEIZE = 0x4206;
+export const PTRACE_INTERRUPT = 0x4207;
 export const PTRACE_LISTEN = 0x4208;
 export const PTRACE_GETSIGMASK = 0x420a;
 export const PTRACE_SETSIGMASK = 0x420b;
@@ -67,10 +74,12 @@ export const PTRACE_O_TRACEFORK = 0x02;
 export const PTRACE_O_TRACEVFORK = 0x04;
 export const PTRACE_O_TRACECLONE = 0x08;
 export const PTRACE_O_TRACEEXEC = 0x10;
+export const PTRACE_O_TRACESECCOMP = 0x80;
 export const PTRACE_EVENT_FORK = 1;
 export const PTRACE_EVENT_VFORK = 2;
 export const PTRACE_EVENT_CLONE = 3;
 export const PTRACE_EVENT_EXEC = 4;
+export const PTRACE_EVENT_SECCOMP = 7;
 export const PTRACE_EVENT_STOP = 128;
 
 // signal(7)
@@ -79,12 +88,19 @@ export const SIGKILL = 9;
 export const SIGSEGV = 11;
 export const SIGURG = 23;
 
+// siginfo: asm-generic/siginfo.h
+export const SEGV_MAPERR = 1;
+export const SEGV_ACCERR = 2;
+export const TRAP_TRACE = 2;
+export const SI_KERNEL = 128;
+
 // wait4(2)
 export const WNOHANG = 1;
 export const WALL = 0x40000000;
 
 // clone(2), futex(2), prctl(2)
 export const CLONE_VM = 0x100;
+export const CLONE_VFORK = 0x4000;
 export const FUTEX_WAKE_PRIVATE = 129;
 
 // getrlimit(2)

@@ -159,3 +159,6 @@ export const readTaiOffset = (): bigint => {
 export const hostRealtime = (): Nanoseconds => {
 	return joinNanoseconds(...readClock(linux.CLOCK_REALTIME));
 };
+
+/** The host's CLOCK_REALTIME_COARSE in nanoseconds: what its time() shows. */
+export const hostCoarseRealtime = (): Nanoseconds => joinNanoseconds(...readClock(linux.CLOCK_REALTIME_COARSE));

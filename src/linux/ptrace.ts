@@ -35,6 +35,22 @@ export const resumeToSyscall = (tid: number): boolean =>
 /** Leaves a task in its group-stop, but awake for SIGCONT. */
 export const listen = (tid: number): boolean => succeeded("PTRACE_LISTEN", request(linux.PTRACE_LISTEN, tid, 0, 0));
 
+/** Resumes for one instruction. */
+export const singleStep = (tid: number, signal: number): boolean =>
+	succeeded("PTRACE_SINGLESTEP", request(linux.PTRACE_SINGLESTEP, tid, 0, signal));
+
+/** Stops a task, running or not, at its next return to user space: a PTRACE_EVENT_STOP. */
+export const interrupt = (tid: number): boolean =>
+	succeeded("PTRACE_INTERRUPT", request(linux.PTRACE_INTERRUPT, tid, 0, 0));
+
+/** @param info 128 bytes */
+export const readSignalInfo = (tid: number, info: Uint8Array): boolean =>
+	succeeded("PTRACE_GETSIGINFO", request(linux.PTRACE_GETSIGINFO, tid, 0, info));
+
+/** @param info 128 bytes */
+export const writeSignalInfo = (tid: number, info: Uint8Array): boolean =>
+	succeeded("PTRACE_SETSIGINFO", request(linux.PTRACE_SETSIGINFO, tid, 0, info));
+
 export const detach = (tid: number, signal: number): boolean =>
 	succeeded("PTRACE_DETACH", request(linux.PTRACE_DETACH, tid, 0, signal));
 

@@ -1,0 +1,20 @@
+/** /proc/PID/maps: proc_pid_maps(5). */
+import { readFileSync } from "node:fs";
+import { isOwnProc } from "./proc-file.ts";
+
+/** Whether an address lies in a private mapping, to which a write of ours concerns this process alone. */
+export const isPrivatelyMapped = (tid: number, address: bigint): boolean => {
+	if (!isOwnProc()) return false;
+	let maps: string;
+	try {
+		maps = readFileSync(`/proc/${tid}/maps`, "latin1");
+	} catch {
+		return false;
+	}
+	for (const line of maps.split("\n")) {
+		const [, start, end, sharing] = /^([0-9a-f]+)-([0-9a-f]+) ...(.)/.exec(line) ?? [];
+		if (start === undefined || end === undefined) continue;
+		if (address >= BigInt(`0x${start}`) && address < BigInt(`0x${end}`)) return sharing === "p";
+	}
+	return false;
+};
