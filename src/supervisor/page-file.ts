@@ -9,7 +9,7 @@ import { createMemoryFile, fillFile, mapShared, sealAgainstWriting } from "../li
 import { pidInProc } from "../linux/proc-file.ts";
 import type { Image } from "../vdso/image.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
-import { VvarPage } from "../vvar/page.ts";
+import { readClock, VvarPage } from "../vvar/page.ts";
 
 export interface PageFileOptions {
 	readonly image: Image;
@@ -34,6 +34,7 @@ export class PageFile {
 		this.path = new TextEncoder().encode(`/proc/${pidInProc() ?? process.pid}/fd/${this.fd}\0`);
 		fillFile(this.fd, image.bytes, 0);
 		fillFile(this.fd, new Uint8Array(PAGE_SIZE), image.pageFileOffset);
+		this.#fillFurther(this.fd);
 		this.#page = mapShared(this.fd, image.pageFileOffset, PAGE_SIZE);
 		new VvarPage(this.#page, taiSeconds).push(clock);
 		sealAgainstWriting(this.fd);
@@ -43,6 +44,17 @@ export class PageFile {
 	copyTo(fd: number): void {
 		fillFile(fd, this.#image.bytes, 0);
 		fillFile(fd, this.#page, this.#image.pageFileOffset);
+		this.#fillFurther(fd);
 		sealAgainstWriting(fd);
+	}
+
+	/** The clock of the run, as the page shows it now. */
+	get clock(): WallClock {
+		return readClock(this.#page);
+	}
+
+	#fillFurther(fd: number): void {
+		const { pageFileOffset, furtherPages } = this.#image;
+		furtherPages.forEach((page, index) => fillFile(fd, page, pageFileOffset + (index + 1) * PAGE_SIZE));
 	}
 }

@@ -13,7 +13,8 @@
  *     r8        -                              descriptor of the file
  *     rbp       address of the host's image    the same
  *     rbx       a prctl_mm_map, or 0           the same
- *     r12       1: stop when done              the same; at a stop: the result
+ *     r12       1: stop when done, plus        the same; at a stop: the result
+ *               the place of the entry page
  *     r13       bytes to map                   address of the image
  *     r14       entry point of the program     the same
  *     r15       where the auxiliary vector holds AT_SYSINFO_EHDR

@@ -15,6 +15,12 @@ import { type Emission, emitLoadWall, emitReadSlot, emitUnpackWall } from "./wal
 const RECIPROCAL_OF_1000 = 274_877_907;
 const RECIPROCAL_SHIFT = 38;
 
+/** rcx := rcx / 1000, for nanoseconds below 10^9. */
+export const emitMicroseconds = ({ assembler }: Emission): void => {
+	assembler.imul(rcx, rcx, RECIPROCAL_OF_1000);
+	assembler.shr(rcx, RECIPROCAL_SHIFT);
+};
+
 export const emitGettimeofday = (emission: Emission): void => {
 	const { assembler, links } = emission;
 	const hostGettimeofday = ripRelative(links.own("gettimeofday"));
@@ -34,8 +40,7 @@ export const emitGettimeofday = (emission: Emission): void => {
 	assembler.bind(chain);
 	emitReadHostClock(emission, { clock: CLOCK_REALTIME });
 	assembler.bind(store);
-	assembler.imul(rcx, rcx, RECIPROCAL_OF_1000);
-	assembler.shr(rcx, RECIPROCAL_SHIFT);
+	emitMicroseconds(emission);
 	assembler.mov(memory(rdi), rdx);
 	assembler.mov(memory(rdi, 8), rcx);
 	const withTimezone = assembler.label("with time zone");

@@ -4,7 +4,7 @@
  * Here it is by chain: the host's clock_gettime is called with a timespec on our stack, then the offset is added. It stays true to
  * NTP, a change of the clock source, migration and time namespaces without anybody's help.
  */
-import { memory, ripRelative } from "../asm/operands.ts";
+import { type Label, memory, ripRelative } from "../asm/operands.ts";
 import { eax, edi, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
 import { type Emission, emitCarry } from "./wall.ts";
 
@@ -15,6 +15,10 @@ const WORD = 8;
 export interface HostClockRead {
 	/** The clock, or "edi" when its id is there already. */
 	readonly clock: number | "edi";
+	/** Where to go with the host's result in rax when its function fails; left out: the calling function returns it. */
+	readonly failed?: Label;
+	/** Bytes from the stack pointer to the return address of the calling function. @default 0 */
+	readonly depth?: number;
 }
 
 /**
@@ -23,11 +27,11 @@ export interface HostClockRead {
  * rdi and rsi are kept; rax is the host's result, and every other caller-saved register is lost. When the host's function fails
  * (its own system call was refused, for example by a seccomp filter) the calling function returns that result, having stored nothing.
  */
-export const emitReadHostClock = (emission: Emission, { clock }: HostClockRead): void => {
+export const emitReadHostClock = (emission: Emission, { clock, failed, depth = 0 }: HostClockRead): void => {
 	const { assembler, links } = emission;
 	const succeeded = assembler.label("succeeded");
 	assembler.sub(rsp, FRAME.size);
-	assembler.cfaOffset(FRAME.size + WORD);
+	assembler.cfaOffset(depth + FRAME.size + WORD);
 	assembler.mov(memory(rsp, FRAME.rdi), rdi);
 	assembler.mov(memory(rsp, FRAME.rsi), rsi);
 	assembler.mov(memory(rsp, FRAME.seconds), rax);
@@ -42,13 +46,14 @@ export const emitReadHostClock = (emission: Emission, { clock }: HostClockRead):
 	assembler.mov(rdi, memory(rsp, FRAME.rdi));
 	assembler.mov(rsi, memory(rsp, FRAME.rsi));
 	assembler.add(rsp, FRAME.size);
-	assembler.cfaOffset(WORD);
+	assembler.cfaOffset(depth + WORD);
 	assembler.test(eax, eax);
 	assembler.jcc("z", succeeded);
 	// An int, but time() returns 64 bits: the sign is spread.
 	assembler.shl(rax, 32);
 	assembler.sar(rax, 32);
-	assembler.ret();
+	if (failed === undefined) assembler.ret();
+	else assembler.jmp(failed);
 	assembler.bind(succeeded);
 	emitCarry(emission);
 };

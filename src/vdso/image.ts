@@ -13,6 +13,7 @@ import { EM_X86_64, NT_LINUX_VERSION } from "../elf/constants.ts";
 import type { ExportedFunction } from "../elf/dynamic-symbols.ts";
 import { writeSharedObject } from "../elf/shared-object.ts";
 import { VsyscallError } from "../errors.ts";
+import type { VsyscallNumber } from "../vsyscall/page.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
 import { stopOffsets, stopPlaces } from "./bootstrap.ts";
 import { emitClockGettime } from "./clock-gettime.ts";
@@ -22,6 +23,7 @@ import { emitGettimeofday } from "./gettimeofday.ts";
 import { type HostVdso, OWN_FUNCTIONS, type OwnFunction } from "./host.ts";
 import { emitInstaller } from "./installer.ts";
 import { LinkPage } from "./link-page.ts";
+import { emitPageSupport, type PageSupport } from "./page-support.ts";
 import { emitTime } from "./time.ts";
 import type { Emission } from "./wall.ts";
 
@@ -36,8 +38,18 @@ export interface Image {
 	readonly nonce: { readonly offset: number; readonly word: number };
 	/** Bytes of address space: image, link page, vvar page. */
 	readonly mappingLength: number;
-	/** Offset of the vvar page in the file, which has `pageFileOffset + PAGE_SIZE` bytes. */
+	/** Offset of the vvar page in the file. */
 	readonly pageFileOffset: number;
+	/** What the file has behind the vvar page: whole pages. */
+	readonly furtherPages: readonly Uint8Array[];
+	/** Offset of a `syscall` instruction. */
+	readonly syscallOffset: number;
+	/** Offset of the word that holds the address of the entry page, from the start of the image. */
+	readonly entryPageWord: number | undefined;
+	/** Offset of the copy of the vsyscall page in memory, from the start of the image. */
+	readonly pageCopy: number | undefined;
+	/** The stores of the entries through a pointer of the program's, by the offset of the instruction. */
+	readonly entryStores: ReadonlyMap<number, VsyscallNumber>;
 }
 
 const VERSION = "LINUX_2.6";
@@ -84,9 +96,9 @@ const buildIdWord = (image: Uint8Array): Image["nonce"] => {
  *
  * @throws {VsyscallError} ERR_VSYSCALL_IMAGE when the host has more functions than the link page has words.
  */
-export const buildImage = (host: HostVdso): Image => {
+export const buildImage = (host: HostVdso, request: PageSupport = { hasEntryPage: false, copy: "none" }): Image => {
 	const assembler = new Assembler(64);
-	const links = new LinkPage(host);
+	const links = new LinkPage(host, request.hasEntryPage);
 	if ([...links.words].length * 8 > PAGE_SIZE) {
 		throw new VsyscallError(
 			"ERR_VSYSCALL_IMAGE",
@@ -127,7 +139,11 @@ export const buildImage = (host: HostVdso): Image => {
 		});
 		syscallStubs.set(target.number, stub.start);
 	}
+	const support = emitPageSupport(emission, request, (name, emit) => block(name, [], emit).start);
 	const labels = {
+		syscall: new Label("a syscall instruction"),
+		entries: support.entries,
+		copy: support.copy,
 		linkPage: new Label("link page"),
 		pageFileOffset: new Label("vvar page in the file"),
 		stops: stopPlaces(assembler),
@@ -171,6 +187,7 @@ export const buildImage = (host: HostVdso): Image => {
 				[emission.page, imageSize + PAGE_SIZE],
 			]);
 			for (const word of links.words) places.set(word.label, imageSize + word.offset);
+			for (const [label, place] of support.places(imageSize)) places.set(label, place);
 			return code.link((label) => {
 				const place = places.get(label);
 				if (place === undefined) throw new VsyscallError("ERR_VSYSCALL_IMAGE", `nothing is at ${label.name}`);
@@ -184,7 +201,14 @@ export const buildImage = (host: HostVdso): Image => {
 		installerEnd: textOffset + code.offsetOf(installer.end),
 		installerStops: stopOffsets(code, labels.stops).map((offset) => textOffset + offset),
 		nonce: buildIdWord(bytes),
-		mappingLength: bytes.length + 2 * PAGE_SIZE,
+		mappingLength: bytes.length + (support.copy === undefined ? 2 : 3) * PAGE_SIZE,
 		pageFileOffset: bytes.length,
+		furtherPages: support.pages,
+		syscallOffset: textOffset + code.offsetOf(labels.syscall),
+		entryPageWord: links.entryPage === undefined ? undefined : bytes.length + links.entryPage.offset,
+		pageCopy: support.copy === undefined ? undefined : bytes.length + 2 * PAGE_SIZE,
+		entryStores: new Map(
+			support.stores.map(({ label, number }) => [textOffset + code.offsetOf(label), number] as const),
+		),
 	};
 };

@@ -9,6 +9,7 @@ import type { Label } from "../asm/operands.ts";
 import { Label as CodeLabel, memory, ripRelative } from "../asm/operands.ts";
 import {
 	eax,
+	ebx,
 	edi,
 	edx,
 	esi,
@@ -17,6 +18,7 @@ import {
 	r9d,
 	r10d,
 	r12,
+	r12d,
 	r13,
 	r14,
 	r15,
@@ -28,9 +30,11 @@ import {
 	REGISTERS_32,
 	rsp,
 } from "../asm/registers.ts";
+import { ENTRY_PAGE_PLACES, ENTRY_PAGE_STEP, entryPagePlace } from "../vsyscall/entry-page.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
 import { emitStop, type StopPlaces } from "./bootstrap.ts";
 import * as kernel from "./kernel-calls.ts";
+import type { LinkTarget } from "./link-page.ts";
 import type { Emission } from "./wall.ts";
 
 const RSP = 4;
@@ -46,7 +50,107 @@ export interface InstallerLabels {
 	readonly stops: StopPlaces;
 	/** Offset of the vvar page in the file. */
 	readonly pageFileOffset: Label;
+	/** The first `syscall` instruction. */
+	readonly syscall: Label;
+	/** The entries to which the entry page leads, and where the file has that page; undefined without an entry page. */
+	readonly entries: { readonly starts: readonly Label[]; readonly page: Label } | undefined;
+	/** Where the copy of the vsyscall page goes, and where the file has it. */
+	readonly copy: { readonly page: Label; readonly file: Label; readonly isExecutable: boolean } | undefined;
 }
+
+/** eax := distance of a place in the file from the start of the image. */
+const emitFileOffset = ({ assembler }: Emission, place: Label): void => {
+	assembler.lea(rax, ripRelative(place));
+	assembler.sub(rax, r13);
+	assembler.mov(r9d, eax);
+};
+
+/**
+ * Maps the entry page at the first free place from the one that r12 names, and writes the addresses of the entries behind it. r12
+ * keeps the flag in bit 0 and gets the place, or 0 when every place is taken: then call sites are not patched.
+ */
+const emitEntryPage = (emission: Emission, { starts, page }: NonNullable<InstallerLabels["entries"]>): void => {
+	const { assembler } = emission;
+	const [again, next, mapped, none, done] = ["again", "next", "mapped", "none", "done"].map((name) =>
+		assembler.label(name),
+	) as [Label, Label, Label, Label, Label];
+	const lastPlace = Number(entryPagePlace(ENTRY_PAGE_PLACES - 1));
+	assembler.push(rbx);
+	assembler.mov(ebx, ENTRY_PAGE_PLACES);
+	assembler.mov(edi, r12d);
+	assembler.and(edi, ~1);
+	emitFileOffset(emission, page);
+	assembler.mov(esi, 2 * PAGE_SIZE);
+	assembler.mov(edx, kernel.PROT_READ | kernel.PROT_EXEC);
+	assembler.mov(r10d, kernel.MAP_PRIVATE | kernel.MAP_FIXED_NOREPLACE);
+	assembler.bind(again);
+	assembler.mov(eax, kernel.SYS_mmap);
+	assembler.syscall();
+	assembler.cmp(rax, rdi);
+	assembler.jcc("z", mapped);
+	assembler.sub(ebx, 1);
+	assembler.jcc("z", none);
+	assembler.cmp(edi, lastPlace);
+	assembler.jcc("b", next);
+	assembler.mov(edi, Number(entryPagePlace(0)) - ENTRY_PAGE_STEP);
+	assembler.bind(next);
+	assembler.add(edi, ENTRY_PAGE_STEP);
+	assembler.jmp(again);
+
+	assembler.bind(mapped);
+	assembler.mov(ebx, eax);
+	assembler.add(edi, PAGE_SIZE);
+	assembler.mov(esi, PAGE_SIZE);
+	assembler.mov(edx, kernel.PROT_READ | kernel.PROT_WRITE);
+	assembler.mov(r10d, kernel.MAP_PRIVATE | kernel.MAP_FIXED | kernel.MAP_ANONYMOUS);
+	assembler.mov(eax, kernel.SYS_mmap);
+	assembler.syscall();
+	assembler.test(rax, rax);
+	assembler.jcc("s", none);
+	starts.forEach((start, number) => {
+		assembler.lea(rdx, ripRelative(start));
+		assembler.mov(memory(rdi, number * 8), rdx);
+	});
+	assembler.mov(edx, kernel.PROT_READ);
+	assembler.mov(eax, kernel.SYS_mprotect);
+	assembler.syscall();
+	assembler.and(r12, 1);
+	assembler.or(r12, rbx);
+	assembler.jmp(done);
+	assembler.bind(none);
+	assembler.and(r12, 1);
+	assembler.bind(done);
+	assembler.pop(rbx);
+};
+
+const emitPageCopy = (emission: Emission, { page, file, isExecutable }: NonNullable<InstallerLabels["copy"]>): void => {
+	const { assembler } = emission;
+	assembler.lea(rdi, ripRelative(page));
+	assembler.mov(esi, PAGE_SIZE);
+	assembler.mov(edx, kernel.PROT_READ | (isExecutable ? kernel.PROT_EXEC : 0));
+	assembler.mov(r10d, kernel.MAP_PRIVATE | kernel.MAP_FIXED);
+	emitFileOffset(emission, file);
+	assembler.mov(eax, kernel.SYS_mmap);
+	assembler.syscall();
+};
+
+/** rdx := what a word of the link page is to hold. */
+const emitLinkTarget = ({ assembler }: Emission, target: LinkTarget, { syscallStubs }: InstallerLabels): void => {
+	switch (target.kind) {
+		case "host":
+			return assembler.lea(rdx, memory(rbp, target.offset));
+		case "syscall": {
+			const stub = syscallStubs.get(target.number);
+			if (stub !== undefined) assembler.lea(rdx, ripRelative(stub));
+			return;
+		}
+		case "entry-page":
+			assembler.mov(rdx, r12);
+			return assembler.and(rdx, -2);
+		case "address":
+			return assembler.mov(rdx, Number(BigInt.asIntN(32, target.address)));
+	}
+};
 
 export const emitInstaller = (emission: Emission, labels: InstallerLabels): void => {
 	const { assembler, page, links } = emission;
@@ -57,20 +161,23 @@ export const emitInstaller = (emission: Emission, labels: InstallerLabels): void
 	};
 	assembler.noCaller();
 	assembler.mov(r13, rax);
+	if (labels.entries !== undefined) emitEntryPage(emission, labels.entries);
+	if (labels.copy !== undefined) {
+		emitPageCopy(emission, labels.copy);
+		check();
+	}
 
+	// The anonymous mappings ignore descriptor and offset.
 	assembler.lea(rdi, ripRelative(labels.linkPage));
 	assembler.mov(esi, PAGE_SIZE);
 	assembler.mov(edx, kernel.PROT_READ | kernel.PROT_WRITE);
 	assembler.mov(r10d, kernel.MAP_PRIVATE | kernel.MAP_FIXED | kernel.MAP_ANONYMOUS);
 	assembler.mov(eax, kernel.SYS_mmap);
+	assembler.bind(labels.syscall);
 	assembler.syscall();
 	check();
 	for (const { label, target } of links.words) {
-		if (target.kind === "host") assembler.lea(rdx, memory(rbp, target.offset));
-		else {
-			const stub = labels.syscallStubs.get(target.number);
-			if (stub !== undefined) assembler.lea(rdx, ripRelative(stub));
-		}
+		emitLinkTarget(emission, target, labels);
 		assembler.mov(ripRelative(label), rdx);
 	}
 	assembler.lea(rdi, ripRelative(labels.linkPage));
@@ -83,9 +190,7 @@ export const emitInstaller = (emission: Emission, labels: InstallerLabels): void
 	assembler.lea(rdi, ripRelative(page));
 	assembler.mov(edx, kernel.PROT_READ);
 	assembler.mov(r10d, kernel.MAP_SHARED | kernel.MAP_FIXED);
-	assembler.lea(rax, ripRelative(labels.pageFileOffset));
-	assembler.sub(rax, r13);
-	assembler.mov(r9d, eax);
+	emitFileOffset(emission, labels.pageFileOffset);
 	assembler.mov(eax, kernel.SYS_mmap);
 	assembler.syscall();
 	check();
@@ -109,6 +214,7 @@ export const emitInstaller = (emission: Emission, labels: InstallerLabels): void
 	assembler.syscall();
 
 	const enter = assembler.label("enter");
+	if (labels.entries !== undefined) assembler.and(r12, 1);
 	assembler.test(r12, r12);
 	assembler.jcc("z", enter);
 	assembler.mov(rax, r12);

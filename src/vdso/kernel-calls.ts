@@ -14,6 +14,8 @@ export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
+/** Linux 4.17: like MAP_FIXED, but EEXIST where something is mapped. */
+export const MAP_FIXED_NOREPLACE = 0x100000;
 
 /** Ignored by default, and nobody waits for it in front of a program's first instruction. */
 export const SIGURG = 23;

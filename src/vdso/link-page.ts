@@ -6,13 +6,18 @@
  */
 import type { Label } from "../asm/operands.ts";
 import { Label as CodeLabel } from "../asm/operands.ts";
+import { VSYSCALL_ADDR, VSYSCALLS, type VsyscallNumber } from "../vsyscall/page.ts";
 import { type HostFunction, type HostVdso, OWN_FUNCTIONS, type OwnFunction, SYSCALLS } from "./host.ts";
 
 /** Where a word of the page points to. */
 export type LinkTarget =
 	| { readonly kind: "host"; readonly offset: number }
 	/** The host exports no such function: a stub of ours makes the system call. */
-	| { readonly kind: "syscall"; readonly number: number };
+	| { readonly kind: "syscall"; readonly number: number }
+	/** The entry page of this process (vsyscall/entry-page.ts), or 0. */
+	| { readonly kind: "entry-page" }
+	/** An entry of the vsyscall page. */
+	| { readonly kind: "address"; readonly address: bigint };
 
 export interface LinkWord {
 	readonly label: Label;
@@ -26,8 +31,11 @@ export class LinkPage {
 	/** The host's functions beyond the five that we write ourselves, once each. */
 	readonly forwarded: readonly HostFunction[];
 	readonly hostImage: LinkWord;
+	/** Only where the vsyscall page is served: the entry page, then the addresses of the page's entries. */
+	readonly entryPage: LinkWord | undefined;
+	readonly pageWords: LinkWord | undefined;
 
-	constructor(host: HostVdso) {
+	constructor(host: HostVdso, hasEntryPage = false) {
 		const hostFunction = (name: string): HostFunction | undefined =>
 			host.functions.find((entry) => entry.name === `__vdso_${name}`) ??
 			host.functions.find((entry) => entry.name === name);
@@ -44,6 +52,12 @@ export class LinkPage {
 			if (!this.#words.has(forwardKey(entry))) this.#add(forwardKey(entry), { kind: "host", offset: entry.offset });
 		}
 		this.hostImage = this.#add("host image", { kind: "host", offset: 0 });
+		if (!hasEntryPage) return;
+		this.entryPage = this.#add("entry page", { kind: "entry-page" });
+		const [first] = VSYSCALLS.map(({ name }, number) =>
+			this.#add(`page:${name}`, { kind: "address", address: VSYSCALL_ADDR(number as VsyscallNumber) }),
+		);
+		this.pageWords = first;
 	}
 
 	#add(name: string, target: LinkTarget): LinkWord {
