@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn as spawnProcess, type SpawnOptions } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseClockSpec } from "./clock/spec.ts";
+import { parseMode, type RequestedMode } from "./vsyscall/mode.ts";
 
 /** The command line, bundled beside the modules by the build. */
 const CLI = fileURLToPath(new URL("../vsyscall.cjs", import.meta.url));
@@ -23,6 +24,18 @@ export interface ProgramOptions extends SpawnOptions {
 	 * @default "refuse"
 	 */
 	readonly onFailure?: "refuse" | "warn";
+	/**
+	 * What the vsyscall page does for the program and everything it starts, see docs/modes.md.
+	 *
+	 * @default "auto"
+	 */
+	readonly vsyscall?: RequestedMode;
+	/**
+	 * Whether call sites of the vsyscall page are changed when they have trapped once, so that they never trap again.
+	 *
+	 * @default true
+	 */
+	readonly patch?: boolean;
 }
 
 /**
@@ -32,12 +45,15 @@ export interface ProgramOptions extends SpawnOptions {
  * All other options are those of child_process.spawn; `shell` and `argv0` apply to the supervisor and are of no use here.
  *
  * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC when `clock` is not a clock spec.
+ * @throws {VsyscallError} ERR_VSYSCALL_MODE when `vsyscall` is not a mode.
  * @example
  *     const server = spawn("redis-server", ["--port", "0"], { clock: "+30d", stdio: "inherit" });
  */
 export const spawn = (file: string, args: readonly string[] = [], options: ProgramOptions = {}): ChildProcess => {
-	const { clock = "host", onFailure = "refuse", ...spawnOptions } = options;
+	const { clock = "host", onFailure = "refuse", vsyscall = "auto", patch = true, ...spawnOptions } = options;
 	parseClockSpec(clock);
-	const command = [CLI, "run", "--clock", clock, "--on-failure", onFailure, "--", file, ...args];
+	parseMode(vsyscall);
+	const flags = ["--clock", clock, "--on-failure", onFailure, "--vsyscall", vsyscall, ...(patch ? [] : ["--no-patch"])];
+	const command = [CLI, "run", ...flags, "--", file, ...args];
 	return spawnProcess(process.execPath, command, spawnOptions);
 };

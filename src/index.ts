@@ -19,3 +19,19 @@ export { type HostImage, readHostImage } from "./linux/host-vdso.ts";
 export { type Nanoseconds, nanoseconds } from "./units.ts";
 export { type HostVdso } from "./vdso/host.ts";
 export { buildImage, type Image } from "./vdso/image.ts";
+export { type PageSupport } from "./vdso/page-support.ts";
+export { type HostMode, type Mode, MODES, parseMode, type RequestedMode } from "./vsyscall/mode.ts";
+export {
+	isInVsyscallPage,
+	VSYSCALL_ADDR,
+	VSYSCALL_END,
+	VSYSCALL_MAPPED_PAGES,
+	VSYSCALL_NUMBERS,
+	VSYSCALL_PAGE_SIZE,
+	VSYSCALL_SIZE,
+	VSYSCALL_START,
+	type VsyscallNumber,
+	VSYSCALLS,
+	vsyscallAt,
+	vsyscallPage,
+} from "./vsyscall/page.ts";

@@ -24,6 +24,7 @@ const EXAMPLES = `
 Examples:
   vsyscall run --clock '@2038-01-19T03:14:07Z' -- date -u
   vsyscall run --clock +30d -- ./server --port 8080
+  vsyscall run --vsyscall=emulate -- ./program-from-2009
   vsyscall run --clock '2031-01-01T00:00Z frozen' -- make check`;
 
 const program = new Command("vsyscall")
@@ -59,6 +60,14 @@ const runCommand = program
 			.choices(["refuse", "warn"])
 			.default("refuse"),
 	)
+	.addOption(
+		new Option(
+			"--vsyscall <mode>",
+			"what the vsyscall page does: native, emulate, xonly or none; auto serves it where the host does not",
+		).default("auto"),
+	)
+	.option("--no-patch", "leave call sites of the vsyscall page as they are: every call is answered by the supervisor")
+	.option("--stats", "say at the end how many call sites of the vsyscall page were patched")
 	.option("--verbose", "say what is done, and why something failed")
 	.addHelpText("after", EXAMPLES)
 	.passThroughOptions()

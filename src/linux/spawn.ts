@@ -10,9 +10,9 @@
  * ignored when Node started are lost: Node resets them before any of our code runs (docs/limits.md).
  */
 import { Assembler } from "../asm/assembler.ts";
-import { type Memory, memory } from "../asm/operands.ts";
-import { eax, edi, edx, esi, r10d, r12, rbx, rdi, rdx, rsi } from "../asm/registers.ts";
-import { setU32, setU64 } from "../bytes.ts";
+import { type Label, type Memory, memory } from "../asm/operands.ts";
+import { eax, edi, edx, esi, r8d, r10d, r12, rbx, rdi, rdx, rsi } from "../asm/registers.ts";
+import { setU16, setU32, setU64 } from "../bytes.ts";
 import * as linux from "./constants.ts";
 import { addressOf, cloneInto, rawSyscall } from "./ffi.ts";
 import { mapCode } from "./memfd.ts";
@@ -27,6 +27,8 @@ export interface ProgramStart {
 	readonly descriptors: readonly number[];
 	/** Soft and hard limit of open files, or undefined to leave them. */
 	readonly openFilesLimit: readonly [bigint, bigint] | undefined;
+	/** A seccomp filter for the program and all that it starts (seccomp.ts). */
+	readonly filter: Uint8Array | undefined;
 }
 
 /** The block that parent and child share; offsets in bytes. */
@@ -44,18 +46,27 @@ const BLOCK = {
 	parent: 92,
 	/** Words that end with a zero. */
 	signals: 96,
+	/** struct sock_fprog, and whether there is one: 2 when it could be installed. */
+	filter: 112,
+	hasFilter: 128,
+	filterError: 132,
 	/** Words that end with -1. */
-	descriptors: 112,
+	descriptors: 136,
 } as const;
 
 const MAX_DESCRIPTORS = 1024;
 const STACK_SIZE = 16 * 1024;
 
-const SYS_rt_sigaction = 13;
 const SYS_rt_sigprocmask = 14;
 const SYS_execve = 59;
 const SYS_getppid = 110;
 const SYS_prctl = 157;
+const SYS_seccomp = 317;
+const SECCOMP_SET_MODE_FILTER = 1;
+/** Leaves the mitigation of speculative store bypass as it is: kernels before 5.16 switch it on for filtered tasks otherwise. */
+const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
+const PR_SET_NO_NEW_PRIVS = 38;
+const EACCES = 13;
 const SYS_exit_group = 231;
 const PR_SET_PDEATHSIG = 1;
 const SIGPIPE = 13;
@@ -65,10 +76,45 @@ const SIG_SETMASK = 2;
 const F_SETFD = 2;
 const FUTEX_WAIT_PRIVATE = 128;
 const SIGSET_SIZE = 8;
+const FILTER_INSTRUCTION_SIZE = 8;
 const EXIT_NOT_EXECUTED = 127;
 
 /** A field of the block, whose address the child keeps in rbx. */
 const field = (name: keyof typeof BLOCK): Memory => memory(rbx, BLOCK[name]);
+
+/**
+ * Installs the filter. Who has CAP_SYS_ADMIN needs no no_new_privs for it, and keeps setuid programs working; everybody else is
+ * refused at first (EACCES) and loses nothing by it: a tracer without privileges has set them aside already.
+ */
+const emitFilter = (assembler: Assembler, call: (number: number) => void, exit: Label): void => {
+	const [install, failed, done] = [assembler.label("install"), assembler.label("failed"), assembler.label("installed")];
+	assembler.mov(eax, field("hasFilter"));
+	assembler.test(eax, eax);
+	assembler.jcc("z", done);
+	assembler.bind(install);
+	assembler.mov(edi, SECCOMP_SET_MODE_FILTER);
+	assembler.mov(esi, SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+	assembler.lea(rdx, field("filter"));
+	call(SYS_seccomp);
+	assembler.test(eax, eax);
+	assembler.jcc("z", done);
+	assembler.cmp(eax, -EACCES);
+	assembler.jcc("nz", failed);
+	assembler.cmp(field("hasFilter"), 1, 32);
+	assembler.jcc("nz", failed);
+	assembler.mov(field("hasFilter"), 2, 32);
+	assembler.mov(edi, PR_SET_NO_NEW_PRIVS);
+	assembler.mov(esi, 1);
+	assembler.xor(edx, edx);
+	assembler.xor(r10d, r10d);
+	assembler.xor(r8d, r8d);
+	call(SYS_prctl);
+	assembler.jmp(install);
+	assembler.bind(failed);
+	assembler.mov(field("filterError"), eax);
+	assembler.jmp(exit);
+	assembler.bind(done);
+};
 
 const assembleChild = (): Uint8Array => {
 	const assembler = new Assembler(64);
@@ -111,7 +157,7 @@ const assembleChild = (): Uint8Array => {
 	assembler.lea(rsi, field("action"));
 	assembler.xor(edx, edx);
 	assembler.mov(r10d, SIGSET_SIZE);
-	call(SYS_rt_sigaction);
+	call(linux.SYS_rt_sigaction);
 	assembler.add(r12, 4);
 	assembler.jmp(nextSignal);
 	assembler.bind(signalsDone);
@@ -145,6 +191,8 @@ const assembleChild = (): Uint8Array => {
 	assembler.xor(edx, edx);
 	assembler.mov(r10d, SIGSET_SIZE);
 	call(SYS_rt_sigprocmask);
+	// Last, so that execve is the only call of ours that the filter sees.
+	emitFilter(assembler, call, exit);
 	assembler.mov(rdi, field("file"));
 	assembler.mov(rsi, field("args"));
 	assembler.mov(rdx, field("environment"));
@@ -196,7 +244,16 @@ export class PendingProgram {
 	get execError(): number {
 		void this.#memory;
 		// execve left -errno there.
-		return Math.abs(new Int32Array(this.#block.buffer, this.#block.byteOffset, 2)[BLOCK.error / 4] ?? 0);
+		return this.#errno(BLOCK.error);
+	}
+
+	/** errno of the installation of the filter, 0 when it has not failed. */
+	get filterError(): number {
+		return this.#errno(BLOCK.filterError);
+	}
+
+	#errno(offset: number): number {
+		return Math.abs(new Int32Array(this.#block.buffer, this.#block.byteOffset + offset, 1)[0] ?? 0);
 	}
 }
 
@@ -222,6 +279,12 @@ export const spawn = (start: ProgramStart): PendingProgram => {
 		setU32(block, BLOCK.hasLimit, 1);
 		start.openFilesLimit.forEach((limit, index) => setU64(block, BLOCK.limit + 8 * index, limit));
 	}
+	const { filter } = start;
+	if (filter !== undefined) {
+		setU16(block, BLOCK.filter, filter.length / FILTER_INSTRUCTION_SIZE);
+		setU64(block, BLOCK.filter + 8, addressOf(filter));
+		setU32(block, BLOCK.hasFilter, 1);
+	}
 	const stack = new Uint8Array(new ArrayBuffer(STACK_SIZE));
 	const top = (addressOf(stack) + BigInt(STACK_SIZE)) & ~15n;
 	const pid = cloneInto(code, top, linux.CLONE_VM | SIGCHLD, addressOf(block));
@@ -233,5 +296,6 @@ export const spawn = (start: ProgramStart): PendingProgram => {
 		environment.pointers,
 		environment.bytes,
 		stack,
+		...(filter === undefined ? [] : [filter]),
 	]);
 };

@@ -9,6 +9,7 @@
  * Only when something fails does the process stop once more, and the supervisor decides: a file that cannot be opened is replaced
  * by one that the process makes itself; anything else ends the attempt.
  */
+import { randomInt } from "node:crypto";
 import { type InitialStack, insertEhdr, parseInitialStack } from "../auxv/initial-stack.ts";
 import { VsyscallError } from "../errors.ts";
 import { AT_FDCWD, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../linux/constants.ts";
@@ -18,6 +19,7 @@ import { pokeMemory, readMemory, writeMemory } from "../linux/remote-memory.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { assembleBootstrap, type Bootstrap } from "../vdso/bootstrap.ts";
 import type { Image } from "../vdso/image.ts";
+import { ENTRY_PAGE_PLACES, entryPagePlace } from "../vsyscall/entry-page.ts";
 import { ESTALE, MAP_PRIVATE, PRCTL_MM_MAP_SIZE, SIGURG } from "../vdso/kernel-calls.ts";
 import { describeMemory } from "./memory-map.ts";
 import type { StaleFile } from "./own-file.ts";
@@ -131,6 +133,9 @@ const readStack = (tid: number, stackPointer: bigint): StackRead | InstallResult
 	return failed("its auxiliary vector was not found on the initial stack");
 };
 
+/** Where a process first tries to map its entry page. */
+const randomPlace = (): bigint => entryPagePlace(randomInt(ENTRY_PAGE_PLACES));
+
 export class Installer {
 	readonly #setup: InstallSetup;
 	readonly bootstrap: Bootstrap;
@@ -205,7 +210,8 @@ export class Installer {
 		entered.set("rbp", found.hostImage);
 		entered.set("rbx", map === undefined ? 0n : scratchAddress);
 		const mask = unblockUrgent(tid);
-		entered.set("r12", place.overwritten === undefined && mask === undefined ? 0n : 1n);
+		const stopsWhenDone = place.overwritten === undefined && mask === undefined ? 0n : 1n;
+		entered.set("r12", stopsWhenDone | (this.#setup.image.entryPageWord === undefined ? 0n : randomPlace()));
 		entered.set("r13", BigInt(this.#setup.image.mappingLength));
 		// Without a supervisor nobody could put the program's first bytes back: better no program than one that begins with stage 1.
 		entered.set("r14", place.overwritten === undefined ? initial.get("rip") : 0n);

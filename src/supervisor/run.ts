@@ -6,8 +6,13 @@ import { readHostImage, readTaiOffset, zeroTail } from "../linux/host-vdso.ts";
 import { inheritedDescriptors, inheritedEnvironment, inheritedOpenFilesLimit } from "../linux/inherited-state.ts";
 import { type PendingProgram, spawn } from "../linux/spawn.ts";
 import { waitForAny } from "../linux/wait.ts";
-import { buildImage } from "../vdso/image.ts";
-import type { ExitStatus } from "./exit-status.ts";
+import { buildFilter } from "../linux/seccomp.ts";
+import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
+import { errnoName } from "../linux/syscall-error.ts";
+import { buildImage, type Image } from "../vdso/image.ts";
+import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } from "../vsyscall/mode.ts";
+import type { PageStatistics } from "./call-patcher.ts";
+import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
 import { Installer } from "./install.ts";
 import { forwardSignals, JobStop } from "./job-control.ts";
 import { PageFile } from "./page-file.ts";
@@ -21,16 +26,39 @@ export interface RunOptions {
 	readonly command: readonly Uint8Array[];
 	readonly clock: WallClock;
 	readonly onFailure: OnFailure;
+	readonly vsyscall: {
+		readonly mode: RequestedMode;
+		/** Call sites of the page are changed when they have trapped. */
+		readonly patches: boolean;
+	};
 	readonly report: (message: string) => void;
 	readonly trace: (message: string) => void;
+}
+
+export interface RunResult {
+	readonly status: ExitStatus;
+	readonly page: PageStatistics;
 }
 
 /** A safety net under SIGCHLD; also what keeps the event loop alive. */
 const SWEEP_MS = 500;
 
-const prepare = (options: RunOptions): { installer: Installer; pageFile: PageFile } => {
+interface Prepared {
+	readonly installer: Installer;
+	readonly pageFile: PageFile;
+	readonly image: Image;
+	readonly policy: PagePolicy | undefined;
+}
+
+const prepare = (options: RunOptions): Prepared => {
 	const host = readHostImage();
-	const image = buildImage(host.vdso);
+	const policy = decidePolicy({
+		requested: options.vsyscall.mode,
+		host: probeHostVsyscall(),
+		isHostClock: options.clock.kind === "host",
+		patches: options.vsyscall.patches,
+	});
+	const image = buildImage(host.vdso, { hasEntryPage: policy?.patches ?? false, copy: policy?.copy ?? "none" });
 	const [violation] = verifyImage(image.bytes, "own");
 	if (violation !== undefined) {
 		throw new VsyscallError(
@@ -39,13 +67,20 @@ const prepare = (options: RunOptions): { installer: Installer; pageFile: PageFil
 		);
 	}
 	const pageFile = new PageFile({ image, clock: options.clock, taiSeconds: readTaiOffset() });
-	return { pageFile, installer: new Installer({ image, pageFile, roomFor: (length) => zeroTail(host.bytes, length) }) };
+	const installer = new Installer({ image, pageFile, roomFor: (length) => zeroTail(host.bytes, length) });
+	return { pageFile, installer, image, policy };
 };
+
+/** What stops calls to the page, where something must. */
+const filterFor = (policy: PagePolicy | undefined): Uint8Array | undefined =>
+	policy === undefined
+		? undefined
+		: buildFilter({ tracesPageCalls: policy.tracesCalls, tracesSegvActions: policy.tracesSegvActions });
 
 const start = (
 	supervisor: Supervisor,
 	command: readonly Uint8Array[],
-	own: readonly number[],
+	{ own, filter }: { own: readonly number[]; filter: Uint8Array | undefined },
 ): { program: PendingProgram; file: Uint8Array } => {
 	const [name = new Uint8Array(0)] = command;
 	const file = findProgram(name, process.env["PATH"]);
@@ -55,6 +90,7 @@ const start = (
 		environment: inheritedEnvironment(),
 		descriptors: inheritedDescriptors(own),
 		openFilesLimit: inheritedOpenFilesLimit(),
+		filter,
 	});
 	const refusal = supervisor.seize(program.pid);
 	if (refusal < 0) throw seizeError(program.pid, -refusal);
@@ -66,6 +102,12 @@ const start = (
 	program.release();
 	return { program, file };
 };
+
+const filterError = (errno: number): VsyscallError =>
+	new VsyscallError(
+		"ERR_VSYSCALL_HOST",
+		`a seccomp filter cannot be installed (${errnoName(errno)}), without which calls to the vsyscall page cannot be served: allow seccomp(2) in the container, or give --vsyscall the mode of the host with --no-patch`,
+	);
 
 const drainOnce = (supervisor: Supervisor): "running" | "over" | Error => {
 	try {
@@ -101,8 +143,10 @@ const untilOver = (supervisor: Supervisor): Promise<void> =>
  * @throws {VsyscallError} ERR_VSYSCALL_NOT_FOUND, ERR_VSYSCALL_NOT_EXECUTABLE: the command; ERR_VSYSCALL_PTRACE: tracing is
  * forbidden; ERR_VSYSCALL_SYSCALL: the host lacks descriptors, memory or processes.
  */
-export const run = async (options: RunOptions): Promise<ExitStatus> => {
-	const { installer, pageFile } = prepare(options);
+export const run = async (options: RunOptions): Promise<RunResult> => {
+	const { installer, pageFile, image, policy } = prepare(options);
+	const incomplete = policy === undefined ? undefined : incompleteness(policy);
+	if (incomplete !== undefined) options.report(incomplete);
 	const supervisor = new Supervisor({
 		installer,
 		pageFile,
@@ -111,11 +155,15 @@ export const run = async (options: RunOptions): Promise<ExitStatus> => {
 		isHostClock: options.clock.kind === "host",
 		report: options.report,
 		trace: options.trace,
+		page: policy === undefined ? undefined : { policy, image, clock: () => pageFile.clock },
+		mode: options.vsyscall.mode,
 		jobStop: new JobStop(),
 	});
-	const { program, file } = start(supervisor, options.command, [pageFile.fd]);
+	const { program, file } = start(supervisor, options.command, { own: [pageFile.fd], filter: filterFor(policy) });
 	await untilOver(supervisor);
+	if (program.filterError !== 0) throw filterError(program.filterError);
 	if (program.execError !== 0) throw execError(file, program.execError);
-	if (supervisor.hasRefusedLead) return { kind: "exited", exitCode: 125 };
-	return supervisor.status ?? { kind: "exited", exitCode: 125 };
+	const failure: ExitStatus = { kind: "exited", exitCode: EXIT_OWN_FAILURE };
+	const status = supervisor.hasRefusedLead ? failure : (supervisor.status ?? failure);
+	return { status, page: supervisor.pageStatistics ?? { patched: 0, trapped: 0, refused: 0 } };
 };

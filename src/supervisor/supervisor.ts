@@ -23,7 +23,10 @@ import { makeOwnFile, type OwnFileResult } from "./own-file.ts";
 import type { PageFile } from "./page-file.ts";
 import { droppedPrivileges, programName } from "./process-facts.ts";
 import { endProcess } from "./refusal.ts";
-import { RemoteCaller, type ScriptStep } from "./remote-call.ts";
+import type { RequestedMode } from "../vsyscall/mode.ts";
+import { type PageCallOptions, PageCalls } from "./page-calls.ts";
+import type { PageStatistics } from "./call-patcher.ts";
+import { RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
 
 /** What happens to a process that cannot be covered. */
 export type OnFailure = "refuse" | "warn";
@@ -43,6 +46,10 @@ export interface SupervisorOptions {
 	readonly report: (message: string) => void;
 	/** One line for `--verbose`. */
 	readonly trace: (message: string) => void;
+	/** What was asked for the vsyscall page. */
+	readonly mode: RequestedMode;
+	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
+	readonly page: Pick<PageCallOptions, "policy" | "image" | "clock"> | undefined;
 	/** Told when the first process enters and leaves a group-stop. */
 	readonly jobStop: Pick<JobStop, "programStopped" | "programContinued">;
 }
@@ -52,8 +59,9 @@ interface Task {
 	/** The event of the task that made it has been seen, or it is the first. */
 	isAnnounced: boolean;
 	pending: PendingInstall | undefined;
-	caller: RemoteCaller<OwnFileResult> | undefined;
-	/** Signals that came while `caller` worked: sent again when it has finished. */
+	/** Goes on with system calls on behalf of the task, at the next syscall-stop. */
+	remote: (() => void) | undefined;
+	/** Signals that came meanwhile: sent again when the calls are done. */
 	heldSignals: number[];
 	/** The process has been given a file of its own. */
 	hasOwnFile: boolean;
@@ -73,6 +81,9 @@ const MAKES_A_TASK = new Set([linux.PTRACE_EVENT_FORK, linux.PTRACE_EVENT_VFORK,
 /** How an install stops, succeeds or fails; SIGILL and SIGSYS would be a surprise worth a line. */
 const INSTALL_SIGNALS = new Set([4, 5, linux.SIGBUS, linux.SIGSEGV, linux.SIGURG, 31]);
 
+const NO_PAGE_IN_32_BIT =
+	"is a 32-bit program, which has no vsyscall page: leave --vsyscall out (64-bit programs that it starts have one)";
+
 const describeMapFailure = (errno: number): string =>
 	`the image could not be mapped (${errnoName(errno)})${errno === 12 ? ": a limit of address space (ulimit -v) or of mappings is too small" : ""}`;
 
@@ -84,20 +95,35 @@ export class Supervisor {
 	/** Signals of the first process, and when it last got each. */
 	readonly #deliveries = new Map<number, number>();
 	readonly #registers = new Registers();
+	readonly #pageCalls: PageCalls | undefined;
 	#lead = 0;
 	#status: ExitStatus | undefined;
 	#hasRefusedLead = false;
 	#isOver = false;
+	/** A call to the vsyscall page has been answered since the last time that nothing was there. */
+	#hasAnswered = false;
 
 	constructor(options: SupervisorOptions) {
 		this.#options = options;
+		if (options.page === undefined) return;
+		this.#pageCalls = new PageCalls({
+			...options.page,
+			trace: options.trace,
+			callRemotely: (tid, instruction, script, finished) =>
+				this.#callRemotely(this.#taskOf(tid), instruction, script, finished),
+		});
+	}
+
+	/** What became of the calls to the vsyscall page; undefined when none came here. */
+	get pageStatistics(): PageStatistics | undefined {
+		return this.#pageCalls?.statistics;
 	}
 
 	/** Begins to trace the child that will become the first process. @returns 0 or -errno */
 	seize(pid: number): number {
 		this.#lead = pid;
 		this.#taskOf(pid).isAnnounced = true;
-		return seize(pid, OPTIONS);
+		return seize(pid, this.#pageCalls === undefined ? OPTIONS : OPTIONS | linux.PTRACE_O_TRACESECCOMP);
 	}
 
 	/** How the first process ended; undefined while it runs. */
@@ -129,7 +155,13 @@ export class Supervisor {
 	drain(): boolean {
 		while (!this.#isOver) {
 			const result = waitForAny();
-			if (result.kind === "nothing") return this.#hasOnlyForeignChildren();
+			if (result.kind === "nothing") {
+				if (!this.#hasAnswered) return this.#hasOnlyForeignChildren();
+				// The task that has just been answered may call again at once, and on one processor it needs ours for that.
+				this.#hasAnswered = false;
+				syscallResult(linux.SYS_sched_yield);
+				continue;
+			}
 			if (result.kind === "no-children") this.#isOver = true;
 			else this.#handle(result.tid, decodeWaitStatus(result.status));
 		}
@@ -153,7 +185,7 @@ export class Supervisor {
 				tid,
 				isAnnounced: false,
 				pending: undefined,
-				caller: undefined,
+				remote: undefined,
 				heldSignals: [],
 				hasOwnFile: false,
 				isImageKept: false,
@@ -171,17 +203,12 @@ export class Supervisor {
 				return this.#ended(tid, { kind: "killed", signal: stop.signal });
 			case "group-stop":
 				this.#taskOf(tid);
+				this.#pageCalls?.beforeResume(tid);
 				listen(tid);
 				if (tid === this.#lead) this.#options.jobStop.programStopped();
 				return;
 			case "event-stop":
-				if (stop.event === linux.PTRACE_EVENT_EXEC) return this.#exec(this.#taskOf(tid));
-				if (this.#options.hasForeignChildren && MAKES_A_TASK.has(stop.event)) this.#announce(eventMessage(tid));
-				if (tid === this.#lead) this.#options.jobStop.programContinued();
-				// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
-				if (this.#taskOf(tid).caller === undefined) resume(tid, 0);
-				else resumeToSyscall(tid);
-				return;
+				return this.#eventStop(this.#taskOf(tid), stop.event);
 			case "syscall-stop":
 				return this.#syscallStop(this.#taskOf(tid));
 			case "signal-delivery-stop":
@@ -189,12 +216,38 @@ export class Supervisor {
 		}
 	}
 
+	#eventStop(task: Task, event: number): void {
+		const { tid } = task;
+		if (event === linux.PTRACE_EVENT_EXEC) return this.#exec(task);
+		if (event === linux.PTRACE_EVENT_SECCOMP && task.remote === undefined) {
+			if (this.#pageCalls === undefined) resume(tid, 0);
+			else this.#pageCalls.seccompStop(tid);
+			this.#hasAnswered = true;
+			return;
+		}
+		if (MAKES_A_TASK.has(event)) this.#made(tid, event);
+		this.#pageCalls?.beforeResume(tid);
+		if (tid === this.#lead) this.#options.jobStop.programContinued();
+		// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
+		if (task.remote === undefined) resume(tid, 0);
+		else resumeToSyscall(tid);
+	}
+
+	/** A task has made another. */
+	#made(tid: number, event: number): void {
+		if (!this.#options.hasForeignChildren && this.#pageCalls === undefined) return;
+		const made = eventMessage(tid);
+		if (this.#options.hasForeignChildren) this.#announce(made);
+		if (event !== linux.PTRACE_EVENT_CLONE) this.#pageCalls?.forked(tid, made);
+	}
+
 	#ended(tid: number, status: ExitStatus): void {
 		const task = this.#tasks.get(tid);
 		this.#tasks.delete(tid);
+		this.#pageCalls?.ended(tid);
 		if (this.#options.hasForeignChildren && task?.isAnnounced !== true) this.#endedEarly.add(tid);
 		if (tid === this.#lead) this.#status = status;
-		if (task?.caller !== undefined) this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
+		if (task?.remote !== undefined) this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
 		if (this.#status !== undefined && tid === this.#lead && this.#tasks.size > 0) {
 			this.#options.trace(`the first process ended; waiting for ${this.#tasks.size} more`);
 		}
@@ -206,10 +259,11 @@ export class Supervisor {
 		const former = eventMessage(tid);
 		if (former !== tid) this.#tasks.delete(former);
 		task.pending = undefined;
-		task.caller = undefined;
+		task.remote = undefined;
+		this.#pageCalls?.exec(tid);
 		task.hasOwnFile = false;
 		task.isImageKept = false;
-		const { installer, isHostClock, report, trace } = this.#options;
+		const { installer, isHostClock, mode, report, trace } = this.#options;
 		const dropped = droppedPrivileges(tid);
 		if (dropped !== undefined) report(`${programName(tid)} (pid ${tid}) ${dropped}`);
 		const result = installer.start(tid);
@@ -221,6 +275,9 @@ export class Supervisor {
 			case "dead":
 				return;
 			case "not-64-bit":
+				if (tid === this.#lead && mode !== "auto" && mode !== "none") {
+					return this.#uncovered(task, NO_PAGE_IN_32_BIT);
+				}
 				if (!isHostClock) return this.#uncovered(task, "is a 32-bit program, which this release does not cover");
 				trace(`${programName(tid)} (pid ${tid}) is a 32-bit program: real time`);
 				resume(tid, 0);
@@ -257,30 +314,37 @@ export class Supervisor {
 	#signalDelivery(task: Task, signal: number): void {
 		const { tid, pending } = task;
 		if (tid === this.#lead) this.#deliveries.set(signal, Date.now());
-		if (task.caller !== undefined) {
+		if (task.remote !== undefined) {
 			task.heldSignals.push(signal);
 			resumeToSyscall(tid);
 			return;
 		}
-		if (pending !== undefined && INSTALL_SIGNALS.has(signal)) {
-			if (!readRegisters(tid, this.#registers)) return;
-			const { installer, report } = this.#options;
-			const isFault = signal === linux.SIGBUS || signal === linux.SIGSEGV;
-			const meaning = isFault
-				? installer.meaningOfFault(pending, this.#registers)
-				: installer.meaningOfStop(pending, this.#registers);
-			if (meaning === "done") return this.#enter(task);
-			if (typeof meaning === "object") return this.#installFailed(task, pending, meaning);
-			if (meaning === "over") task.pending = undefined;
-			if (meaning === "other" && signal !== linux.SIGURG) {
-				report(`${programName(tid)} (pid ${tid}) could not be covered: it got ${signalName(signal)} meanwhile`);
-			}
-		}
-		if (dumpsCore(signal) && !task.isImageKept) {
+		if (pending !== undefined && INSTALL_SIGNALS.has(signal) && this.#installSignal(task, pending, signal)) return;
+		const delivered = this.#pageCalls === undefined ? signal : this.#pageCalls.signalStop(tid, signal);
+		if (delivered === undefined) return;
+		if (dumpsCore(delivered) && !task.isImageKept) {
 			task.isImageKept = true;
 			keepImageInCore(tid);
 		}
-		resume(tid, signal);
+		resume(tid, delivered);
+	}
+
+	/** A signal that may be how an install stops. @returns whether it was, and the task has been dealt with */
+	#installSignal(task: Task, pending: PendingInstall, signal: number): boolean {
+		const { tid } = task;
+		if (!readRegisters(tid, this.#registers)) return true;
+		const { installer, report } = this.#options;
+		const isFault = signal === linux.SIGBUS || signal === linux.SIGSEGV;
+		const meaning = isFault
+			? installer.meaningOfFault(pending, this.#registers)
+			: installer.meaningOfStop(pending, this.#registers);
+		if (meaning === "done") this.#enter(task);
+		if (typeof meaning === "object") this.#installFailed(task, pending, meaning);
+		if (meaning === "over") task.pending = undefined;
+		if (meaning === "other" && signal !== linux.SIGURG) {
+			report(`${programName(tid)} (pid ${tid}) could not be covered: it got ${signalName(signal)} meanwhile`);
+		}
+		return meaning === "done" || typeof meaning === "object";
 	}
 
 	#installFailed(task: Task, pending: PendingInstall, failure: InstallFailure): void {
@@ -293,25 +357,38 @@ export class Supervisor {
 		task.hasOwnFile = true;
 		const { installer, pageFile } = this.#options;
 		const { instruction, scratch } = installer.placeForCalls(pending);
-		task.caller = new RemoteCaller(tid, instruction, makeOwnFile({ tid, stale: failure.stale, scratch, pageFile }));
-		this.#afterStep(task, task.caller.begin());
+		const script = makeOwnFile({ tid, stale: failure.stale, scratch, pageFile });
+		this.#callRemotely(task, instruction, script, (result) => this.#ownFileMade(task, result));
+	}
+
+	#ownFileMade(task: Task, result: OwnFileResult): void {
+		const { tid, pending } = task;
+		if (result.kind === "failed") return this.#uncovered(task, `could not be covered: ${result.reason}`);
+		if (pending !== undefined && this.#options.installer.continueWith(tid, pending, result.descriptor)) resume(tid, 0);
+	}
+
+	/** Makes the calls of a script on behalf of a stopped task. */
+	#callRemotely<Result>(
+		task: Task,
+		instruction: bigint,
+		script: RemoteScript<Result>,
+		finished: (result: Result) => void,
+	): void {
+		const caller = new RemoteCaller(task.tid, instruction, script);
+		const after = (step: ScriptStep<Result>): void => {
+			if (step.kind !== "finished") return;
+			task.remote = undefined;
+			for (const signal of task.heldSignals.splice(0)) {
+				syscallResult(linux.SYS_tgkill, task.tid, task.tid, signal);
+			}
+			finished(step.result);
+		};
+		task.remote = () => after(caller.syscallStop());
+		after(caller.begin());
 	}
 
 	#syscallStop(task: Task): void {
-		if (task.caller === undefined) {
-			resume(task.tid, 0);
-			return;
-		}
-		this.#afterStep(task, task.caller.syscallStop());
-	}
-
-	#afterStep(task: Task, step: ScriptStep<OwnFileResult>): void {
-		if (step.kind !== "finished") return;
-		const { tid, pending, heldSignals } = task;
-		task.caller = undefined;
-		for (const signal of heldSignals.splice(0)) syscallResult(linux.SYS_tgkill, tid, tid, signal);
-		if (step.result.kind === "failed") return this.#uncovered(task, `could not be covered: ${step.result.reason}`);
-		if (pending !== undefined && this.#options.installer.continueWith(tid, pending, step.result.descriptor))
-			resume(tid, 0);
+		if (task.remote === undefined) resume(task.tid, 0);
+		else task.remote();
 	}
 }

@@ -66,13 +66,22 @@ const supervise = async (
 		onFailure: "refuse",
 		hasForeignChildren: false,
 		isHostClock: false,
+		mode: "auto",
+		page: undefined,
 		report: (message) => reports.push(message),
 		trace: () => {},
 		jobStop: { programStopped: () => {}, programContinued: () => {} },
 	});
 	const bytes = command.map((word) => new TextEncoder().encode(word));
 	const [file = new Uint8Array(0)] = bytes;
-	const program = spawn({ file, args: bytes, environment: [], descriptors: [0, 1, 2], openFilesLimit: undefined });
+	const program = spawn({
+		file,
+		args: bytes,
+		environment: [],
+		descriptors: [0, 1, 2],
+		openFilesLimit: undefined,
+		filter: undefined,
+	});
 	assert.equal(supervisor.seize(program.pid), 0);
 	program.release();
 	while (!supervisor.drain()) await new Promise((resolve) => setTimeout(resolve, 5));
