@@ -114,6 +114,49 @@ const measureStart = (): { readonly nodeMs: number; readonly runMs: number; read
 	};
 };
 
+interface PageResult {
+	/** Nanoseconds. */
+	readonly first: number;
+	readonly page: number;
+	readonly libc: number;
+}
+
+const PAGE_ROUNDS = 7;
+
+const ask = (command: readonly string[]): PageResult => JSON.parse(output(command)) as PageResult;
+
+/** gettimeofday by the vsyscall page: natively (the host's emulation), patched, and trapped on one processor, in turn. */
+const measurePage = (): Readonly<Record<string, number>> => {
+	const program = build("page-calls.c", "page-calls");
+	const served = (clock: string, ...flags: readonly string[]): readonly string[] => [
+		process.execPath,
+		CLI,
+		"run",
+		"--clock",
+		clock,
+		"--vsyscall=xonly",
+		...flags,
+		"--",
+		program,
+	];
+	const rounds = Array.from({ length: PAGE_ROUNDS }, () => ({
+		native: ask([program]),
+		patched: ask(served("+10y")),
+		frozen: ask(served("+10y frozen")),
+		trapped: ask([...ONE_PROCESSOR, ...served("+10y", "--no-patch"), "100"]),
+	}));
+	const figure = (of: (round: (typeof rounds)[number]) => number): number => median(rounds.map(of));
+	return {
+		hostVdsoNanoseconds: figure(({ native }) => native.libc),
+		emulationToVdso: figure(({ native }) => native.page / native.libc),
+		patchedToVdso: figure(({ native, patched }) => patched.page / native.libc),
+		frozenToVdso: figure(({ native, frozen }) => frozen.page / native.libc),
+		emulationToPatched: figure(({ native, patched }) => native.page / patched.page),
+		trappedMicroseconds: figure(({ trapped }) => trapped.page / 1000),
+		firstMicroseconds: figure(({ patched }) => patched.first / 1000),
+	};
+};
+
 const cpuModel = (): string =>
 	/^model name\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "latin1"))?.[1] ?? cpus()[0]?.model ?? "unknown";
 
@@ -121,6 +164,7 @@ const results = {
 	machine: { cpu: cpuModel(), processors: cpus().length, kernel: release(), node: process.version },
 	start: measureStart(),
 	reads: measureReads(),
+	page: measurePage(),
 	added: {
 		execve: measureExecs([]),
 		"execve, all on one processor": measureExecs(ONE_PROCESSOR),
@@ -147,6 +191,7 @@ for (const [name, { nativeMicroseconds, runMicroseconds, addedMicroseconds }] of
 		`${name}: ${nativeMicroseconds.toFixed(0)} us natively, ${runMicroseconds.toFixed(0)} us under a run, ${addedMicroseconds.toFixed(0)} us added`,
 	);
 }
+for (const [name, value] of Object.entries(results.page)) console.log(`page ${name}: ${value.toFixed(2)}`);
 const { nodeMs, runMs, ratio } = results.start;
 console.log(
 	`vsyscall run -- true: ${runMs.toFixed(0)} ms; node -e 0: ${nodeMs.toFixed(0)} ms; ratio ${ratio.toFixed(2)}`,
