@@ -18,8 +18,11 @@ export const MAGIC = 0x7261_7676_7379_7376n;
 /** Changes with every change of this table. */
 export const VERSION = 1;
 
-/** The page. The wall word has a cache line of its own. */
-export const PAGE = { magic: 0, version: 8, wall: 64, slots: 128 } as const;
+/**
+ * The page. The wall word has a cache line of its own. `bootId` says for which boot of the machine a page in a file was made,
+ * `generation` is the last one that a pusher has taken, also one that was killed before its word was stored.
+ */
+export const PAGE = { magic: 0, version: 8, bootId: 16, generation: 32, wall: 64, slots: 128 } as const;
 
 /** A slot. `seconds` and `nanoseconds` are an offset from the host's clock or, when frozen, the instant itself. */
 export const SLOT = { kind: 0, seconds: 8, nanoseconds: 16, taiSeconds: 24, size: 64 } as const;

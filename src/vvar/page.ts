@@ -1,10 +1,13 @@
 /** The pusher's side of the vvar page: a wall clock -> bytes that the image reads. */
 import { ByteReader, setU32, setU64 } from "../bytes.ts";
 import type { WallClock } from "../clock/clock.ts";
+import { VsyscallError } from "../errors.ts";
 import { joinNanoseconds, type Nanoseconds, nanoseconds, splitNanoseconds } from "../units.ts";
 import * as layout from "./layout.ts";
 
 const SECONDS_LIMIT = 1n << 33n;
+
+const notAPage = (reason: string): VsyscallError => new VsyscallError("ERR_VSYSCALL_CLOCK", reason);
 
 interface SlotValue {
 	readonly kind: number;
@@ -26,7 +29,7 @@ const slotOf = (clock: Exclude<WallClock, { kind: "host" }>): SlotValue =>
 /**
  * The page of one clock, in memory that its readers map too.
  *
- * Only one thread pushes to a page. The wall word is stored with one aligned 8-byte store, which x86 makes visible whole and
+ * Only one thread pushes to a page at a time. The wall word is stored with one aligned 8-byte store, which x86 makes visible whole and
  * behind the stores to the slot (SDM vol. 3A, 9.2.2 "stores are not reordered with other stores").
  */
 export class VvarPage {
@@ -34,7 +37,6 @@ export class VvarPage {
 	readonly #words: BigUint64Array;
 	/** TAI minus UTC of the host, in whole seconds; a frozen wall shows it to readers of CLOCK_TAI. */
 	readonly #taiSeconds: bigint;
-	#generation = 0n;
 
 	/** @param bytes one page, 8-byte aligned, zeroed */
 	constructor(bytes: Uint8Array, taiSeconds: bigint) {
@@ -47,6 +49,23 @@ export class VvarPage {
 		setU32(bytes, layout.PAGE.version, layout.VERSION);
 	}
 
+	/**
+	 * A page that is in use.
+	 *
+	 * @throws {VsyscallError} ERR_VSYSCALL_CLOCK when it is not a vvar page of this version, or says nothing that a clock could be.
+	 */
+	static open(bytes: Uint8Array, taiSeconds: bigint): VvarPage {
+		const reader = new ByteReader(bytes);
+		if (reader.u64(layout.PAGE.magic) !== layout.MAGIC) throw notAPage("it does not begin as a vvar page does");
+		const version = reader.u32(layout.PAGE.version);
+		if (version !== layout.VERSION) {
+			throw notAPage(
+				`its page has version ${version}, this vsyscall has ${layout.VERSION}: use the vsyscall that made it`,
+			);
+		}
+		return new VvarPage(bytes, taiSeconds);
+	}
+
 	/** Makes `clock` the time of every process that maps the page, at its next read. */
 	push(clock: WallClock): void {
 		const word =
@@ -54,18 +73,32 @@ export class VvarPage {
 		Atomics.store(this.#words, layout.PAGE.wall / 8, word ?? this.#fillSlot(clock));
 	}
 
+	/**
+	 * Takes the next generation: one that no word has had, or a reader could take what it has half read for whole, and one whose slot
+	 * is not the one that the word names now.
+	 */
+	#takeGeneration(): bigint {
+		const word = Atomics.load(this.#words, layout.PAGE.wall / 8);
+		const isInSlot = (word & BigInt(layout.WALL_NANOSECONDS_MASK)) === BigInt(layout.WALL_IN_SLOT);
+		const named = word >> BigInt(layout.WALL_SECONDS_SHIFT);
+		let generation = (this.#words[layout.PAGE.generation / 8] ?? 0n) + 1n;
+		if (isInSlot && ((generation ^ named) & 1n) === 0n) generation += 1n;
+		setU64(this.#bytes, layout.PAGE.generation, generation);
+		return generation;
+	}
+
 	/** Writes the slot that no reader uses and returns the word that names it. */
 	#fillSlot(clock: WallClock): bigint {
 		if (clock.kind === "host") return 0n;
-		this.#generation += 1n;
-		const slot = layout.PAGE.slots + Number(this.#generation & 1n) * layout.SLOT.size;
+		const generation = this.#takeGeneration();
+		const slot = layout.PAGE.slots + Number(generation & 1n) * layout.SLOT.size;
 		const { kind, time } = slotOf(clock);
 		const { seconds, nanoseconds: rest } = splitNanoseconds(time);
 		setU32(this.#bytes, slot + layout.SLOT.kind, kind);
 		setU64(this.#bytes, slot + layout.SLOT.seconds, seconds);
 		setU64(this.#bytes, slot + layout.SLOT.nanoseconds, rest);
 		setU64(this.#bytes, slot + layout.SLOT.taiSeconds, this.#taiSeconds);
-		return BigInt.asUintN(64, (this.#generation << BigInt(layout.WALL_SECONDS_SHIFT)) | BigInt(layout.WALL_IN_SLOT));
+		return BigInt.asUintN(64, (generation << BigInt(layout.WALL_SECONDS_SHIFT)) | BigInt(layout.WALL_IN_SLOT));
 	}
 }
 
