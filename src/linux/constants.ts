@@ -12,7 +12,11 @@ export const SYS_pread64 = 17;
 export const SYS_pwrite64 = 18;
 export const SYS_kill = 62;
 export const SYS_wait4 = 61;
+export const SYS_sendmsg = 46;
+export const SYS_recvmsg = 47;
+export const SYS_socketpair = 53;
 export const SYS_fcntl = 72;
+export const SYS_flock = 73;
 export const SYS_gettimeofday = 96;
 export const SYS_ptrace = 101;
 export const SYS_getpgrp = 111;
@@ -26,6 +30,19 @@ export const SYS_process_vm_writev = 311;
 export const SYS_memfd_create = 319;
 export const SYS_pidfd_open = 434;
 export const SYS_pidfd_getfd = 438;
+
+// socketpair(2), unix(7), cmsg(3)
+export const AF_UNIX = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOL_SOCKET = 1;
+export const SCM_RIGHTS = 1;
+export const MSG_CMSG_CLOEXEC = 0x4000_0000;
+
+// flock(2)
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+export const LOCK_UN = 8;
 
 // mmap(2)
 export const PROT_READ = 1;

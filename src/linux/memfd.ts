@@ -6,7 +6,7 @@
  */
 import { closeSync } from "node:fs";
 import * as linux from "./constants.ts";
-import { checkedSyscall, rawSyscall, viewMemory } from "./ffi.ts";
+import { addressOf, checkedSyscall, rawSyscall, syscallResult, viewMemory } from "./ffi.ts";
 
 const EINVAL = 22;
 
@@ -42,6 +42,11 @@ export const mapShared = (fd: number, offset: number, length: number): Uint8Arra
 	const protection = linux.PROT_READ | linux.PROT_WRITE;
 	const pointer = checkedSyscall("mmap", linux.SYS_mmap, 0, length, protection, linux.MAP_SHARED, fd, offset);
 	return viewMemory(BigInt(pointer), length);
+};
+
+/** Takes a mapping back. Nobody may use the bytes any more. */
+export const unmap = (bytes: Uint8Array): void => {
+	syscallResult(linux.SYS_munmap, addressOf(bytes), bytes.length);
 };
 
 /** Maps machine code, executable and not writable. @returns its address */

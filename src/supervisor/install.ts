@@ -12,17 +12,17 @@
 import { randomInt } from "node:crypto";
 import { type InitialStack, insertEhdr, parseInitialStack } from "../auxv/initial-stack.ts";
 import { VsyscallError } from "../errors.ts";
-import { AT_FDCWD, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../linux/constants.ts";
+import { setU32 } from "../bytes.ts";
 import { readRegisters, readSignalMask, writeRegisters, writeSignalMask } from "../linux/ptrace.ts";
 import { Registers, USER32_CS } from "../linux/registers.ts";
 import { pokeMemory, readMemory, writeMemory } from "../linux/remote-memory.ts";
 import { errnoName } from "../linux/syscall-error.ts";
-import { assembleBootstrap, type Bootstrap } from "../vdso/bootstrap.ts";
+import { assembleBootstrap, type Bootstrap, PAGE_BY_PATH, PAGE_IN_IMAGE, PARCEL } from "../vdso/bootstrap.ts";
 import type { Image } from "../vdso/image.ts";
 import { ENTRY_PAGE_PLACES, entryPagePlace } from "../vsyscall/entry-page.ts";
-import { ESTALE, MAP_PRIVATE, PRCTL_MM_MAP_SIZE, SIGURG } from "../vdso/kernel-calls.ts";
+import * as kernel from "../vdso/kernel-calls.ts";
 import { describeMemory } from "./memory-map.ts";
-import type { StaleFile } from "./own-file.ts";
+import type { ProvidedFiles, StaleFile } from "./provided-files.ts";
 import type { PageFile } from "./page-file.ts";
 
 /** Where stage 1 finds room in the host's vDSO: bytes from its start; undefined when the host has none or it is full. */
@@ -74,8 +74,7 @@ const ENOMEM = 12;
 const EFAULT = 14;
 const FIRST_READ = 4096;
 const MAX_STACK = 64 * 1024 * 1024;
-/** Below the stack pointer and the red zone, inside the stack's first pages: path and memory map, and, further down, memory for calls. */
-const SCRATCH_DISTANCE = 1024n;
+/** Below the stack pointer and the parcel, inside the stack's first pages: memory for calls. */
 const CALL_SCRATCH_DISTANCE = 2048n;
 
 const failed = (reason: string): InstallResult => ({ kind: "failed", reason });
@@ -93,7 +92,7 @@ const NO_DESCRIPTOR = 0xffff_ffff_ffff_ffffn;
 
 const isWithin = (offset: number, start: number, end: number): boolean => offset >= start && offset < end;
 
-const URGENT = 1n << BigInt(SIGURG - 1);
+const URGENT = 1n << BigInt(kernel.SIGURG - 1);
 const currentMask = new BigUint64Array(1);
 
 /** Makes sure that a process can stop itself by SIGURG. @returns its mask, if that had to be changed */
@@ -190,25 +189,22 @@ export class Installer {
 		const place = this.#plant(tid, initial.get("rip"), found.hostImage);
 		if ("kind" in place) return place;
 
-		const { path } = this.#setup.pageFile;
 		const map = describeMemory(tid, found.auxv);
-		const scratch = new Uint8Array(PRCTL_MM_MAP_SIZE + path.length);
-		if (map !== undefined) scratch.set(map);
-		scratch.set(path, PRCTL_MM_MAP_SIZE);
-		const scratchAddress = initial.get("rsp") - SCRATCH_DISTANCE;
-		const written = writeMemory(tid, scratchAddress, scratch);
+		const stackPointer = initial.get("rsp");
+		const parcelAddress = stackPointer + BigInt(PARCEL.memoryMap);
+		const written = writeMemory(tid, parcelAddress, this.#parcel(map));
 		if (written < 0) return memoryFailure("written", -written);
 
 		const entered = initial.copy();
 		entered.set("rip", place.bootstrap);
-		entered.set("rdi", BigInt(AT_FDCWD));
-		entered.set("rsi", scratchAddress + BigInt(PRCTL_MM_MAP_SIZE));
-		entered.set("rdx", BigInt(O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-		entered.set("r10", BigInt(MAP_PRIVATE));
+		entered.set("rdi", BigInt(kernel.AT_FDCWD));
+		entered.set("rsi", stackPointer + BigInt(PARCEL.imagePath));
+		entered.set("rdx", BigInt(kernel.O_RDONLY | kernel.O_CLOEXEC | kernel.O_NONBLOCK));
+		entered.set("r10", BigInt(kernel.MAP_PRIVATE));
 		entered.set("r9", 0n);
 		entered.set("r8", NO_DESCRIPTOR);
 		entered.set("rbp", found.hostImage);
-		entered.set("rbx", map === undefined ? 0n : scratchAddress);
+		entered.set("rbx", map === undefined ? 0n : parcelAddress);
 		const mask = unblockUrgent(tid);
 		const stopsWhenDone = place.overwritten === undefined && mask === undefined ? 0n : 1n;
 		entered.set("r12", stopsWhenDone | (this.#setup.image.entryPageWord === undefined ? 0n : randomPlace()));
@@ -220,6 +216,18 @@ export class Installer {
 		entered.set("orig_rax", -1n);
 		if (!writeRegisters(tid, entered)) return { kind: "dead" };
 		return { kind: "started", pending: { ...place, mask, initial, entered } };
+	}
+
+	/** What both stages find below the stack pointer. */
+	#parcel(map: Uint8Array | undefined): Uint8Array {
+		const { path, clockPath } = this.#setup.pageFile;
+		const parcel = new Uint8Array(PARCEL.size);
+		if (map !== undefined) parcel.set(map);
+		parcel.set(path, PARCEL.imagePath - PARCEL.memoryMap);
+		if (clockPath !== undefined) parcel.set(clockPath, PARCEL.pagePath - PARCEL.memoryMap);
+		const descriptor = clockPath === undefined ? PAGE_IN_IMAGE : PAGE_BY_PATH;
+		setU32(parcel, PARCEL.pageDescriptor - PARCEL.memoryMap, descriptor >>> 0);
+		return parcel;
 	}
 
 	/** Puts stage 1 behind the host's code, or, where there is no room, over the program's first bytes until it has run. */
@@ -256,7 +264,7 @@ export class Installer {
 		const result = BigInt.asIntN(64, registers.get("r12"));
 		if (result >= 0n) return "done";
 		const errno = Number(-BigInt.asIntN(32, result));
-		if (errno === ESTALE) return { kind: "failed", at: "open", errno, stale: this.#stale(registers, "r15") };
+		if (errno === kernel.ESTALE) return { kind: "failed", at: "open", errno, stale: this.#stale(registers, "r15") };
 		if (isBootstrap && this.#failedToOpen(registers)) return { kind: "failed", at: "open", errno, stale: undefined };
 		// What lacks memory lacks it for every file; anything else says that this file is not one to map, so it is not ours.
 		if (isBootstrap && errno !== ENOMEM)
@@ -269,7 +277,7 @@ export class Installer {
 		const inBootstrap = Number(registers.get("rip") - pending.bootstrap);
 		if (!isWithin(inBootstrap, this.bootstrap.opened, this.bootstrap.code.length))
 			return this.meaningOfStop(pending, registers);
-		return { kind: "failed", at: "open", errno: ESTALE, stale: this.#stale(registers, "rax") };
+		return { kind: "failed", at: "open", errno: kernel.ESTALE, stale: this.#stale(registers, "rax") };
 	}
 
 	#stale(registers: Registers, holdsAddress: "rax" | "r15" | undefined): StaleFile {
@@ -303,11 +311,15 @@ export class Installer {
 		return writeRegisters(tid, registers);
 	}
 
-	/** Fills a file that the process made, and sets its registers so that stage 1 goes on with that descriptor. */
-	continueWith(tid: number, pending: PendingInstall, descriptor: number): boolean {
+	/** Sets the registers of a process that has descriptors now, so that stage 1 goes on with them. */
+	continueWith(tid: number, pending: PendingInstall, files: Exclude<ProvidedFiles, { kind: "failed" }>): boolean {
 		const registers = pending.entered.copy();
+		const page = new Uint8Array(4);
+		setU32(page, 0, (files.kind === "passed" ? (files.page ?? PAGE_IN_IMAGE) : PAGE_IN_IMAGE) >>> 0);
+		const place = pending.initial.get("rsp") + BigInt(PARCEL.pageDescriptor);
+		if (writeMemory(tid, place, page) !== page.length) return false;
 		registers.set("rip", pending.bootstrap + BigInt(this.bootstrap.opened));
-		registers.set("rax", BigInt(descriptor));
+		registers.set("rax", BigInt(files.image));
 		return writeRegisters(tid, registers);
 	}
 }

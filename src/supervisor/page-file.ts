@@ -1,9 +1,10 @@
 /**
  * The file that processes map: the image, then the vvar page.
  *
- * One file serves the whole tree of a run. A process that cannot reach it (chroot, other user, other namespaces) makes a file of
- * its own, which is filled with the same bytes.
+ * One file serves the whole tree of a run. The page of a named clock is in a file of its own, which other runs map too; then the one
+ * that stands behind the image is not used.
  */
+import type { ClockFile } from "../clock-file/clock-file.ts";
 import type { WallClock } from "../clock/clock.ts";
 import { createMemoryFile, fillFile, mapShared, sealAgainstWriting } from "../linux/memfd.ts";
 import { pidInProc } from "../linux/proc-file.ts";
@@ -13,30 +14,38 @@ import { readClock, VvarPage } from "../vvar/page.ts";
 
 export interface PageFileOptions {
 	readonly image: Image;
-	readonly clock: WallClock;
+	/** The clock of this run alone, or one that has a name. */
+	readonly clock: WallClock | ClockFile;
 	/** TAI minus UTC of the host in seconds. */
 	readonly taiSeconds: bigint;
 }
+
+/** Where a process of the same user, root and namespaces can open a descriptor of ours. NUL-terminated. */
+const pathOf = (fd: number): Uint8Array => new TextEncoder().encode(`/proc/${pidInProc() ?? process.pid}/fd/${fd}\0`);
 
 export class PageFile {
 	readonly #image: Image;
 	/** The page, as the processes of the run see it. */
 	readonly #page: Uint8Array;
+	readonly #clockFile: ClockFile | undefined;
 	/** Descriptor of the file, open as long as the supervisor lives. */
 	readonly fd: number;
-	/** Where a process of the same user, root and namespaces can open it. NUL-terminated. */
 	readonly path: Uint8Array;
+	/** Of the file that holds the vvar page; undefined when it is in this one. */
+	readonly clockPath: Uint8Array | undefined;
 
 	/** @throws {SyscallError} when there is no descriptor or no memory left. */
 	constructor({ image, clock, taiSeconds }: PageFileOptions) {
 		this.#image = image;
+		this.#clockFile = "fd" in clock ? clock : undefined;
 		this.fd = createMemoryFile();
-		this.path = new TextEncoder().encode(`/proc/${pidInProc() ?? process.pid}/fd/${this.fd}\0`);
+		this.path = pathOf(this.fd);
+		this.clockPath = this.#clockFile === undefined ? undefined : pathOf(this.#clockFile.fd);
 		fillFile(this.fd, image.bytes, 0);
 		fillFile(this.fd, new Uint8Array(PAGE_SIZE), image.pageFileOffset);
 		this.#fillFurther(this.fd);
 		this.#page = mapShared(this.fd, image.pageFileOffset, PAGE_SIZE);
-		new VvarPage(this.#page, taiSeconds).push(clock);
+		if (!("fd" in clock)) new VvarPage(this.#page, taiSeconds).push(clock);
 		sealAgainstWriting(this.fd);
 	}
 
@@ -48,9 +57,19 @@ export class PageFile {
 		sealAgainstWriting(fd);
 	}
 
+	/** Descriptors for a process that cannot open the paths: of this file, and of the vvar page's if that is another. Not for writing. */
+	get readable(): readonly number[] {
+		return this.#clockFile === undefined ? [this.fd] : [this.fd, this.#clockFile.readableFd];
+	}
+
+	/** Descriptors of ours that processes must not inherit. */
+	get descriptors(): readonly number[] {
+		return this.#clockFile === undefined ? [this.fd] : [this.fd, this.#clockFile.fd, this.#clockFile.readableFd];
+	}
+
 	/** The clock of the run, as the page shows it now. */
 	get clock(): WallClock {
-		return readClock(this.#page);
+		return this.#clockFile?.clock ?? readClock(this.#page);
 	}
 
 	#fillFurther(fd: number): void {

@@ -159,7 +159,10 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		mode: options.vsyscall.mode,
 		jobStop: new JobStop(),
 	});
-	const { program, file } = start(supervisor, options.command, { own: [pageFile.fd], filter: filterFor(policy) });
+	const { program, file } = start(supervisor, options.command, {
+		own: pageFile.descriptors,
+		filter: filterFor(policy),
+	});
 	await untilOver(supervisor);
 	if (program.filterError !== 0) throw filterError(program.filterError);
 	if (program.execError !== 0) throw execError(file, program.execError);

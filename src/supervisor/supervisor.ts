@@ -19,7 +19,7 @@ import { dumpsCore, keepImageInCore } from "./core-image.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import type { InstallFailure, Installer, PendingInstall } from "./install.ts";
 import type { JobStop } from "./job-control.ts";
-import { makeOwnFile, type OwnFileResult } from "./own-file.ts";
+import { type ProvidedFiles, provideFiles } from "./provided-files.ts";
 import type { PageFile } from "./page-file.ts";
 import { droppedPrivileges, programName } from "./process-facts.ts";
 import { endProcess } from "./refusal.ts";
@@ -63,8 +63,8 @@ interface Task {
 	remote: (() => void) | undefined;
 	/** Signals that came meanwhile: sent again when the calls are done. */
 	heldSignals: number[];
-	/** The process has been given a file of its own. */
-	hasOwnFile: boolean;
+	/** The files have been passed to the process, or a copy of them. */
+	hasProvidedFiles: boolean;
 	/** The image will be whole in a core file. */
 	isImageKept: boolean;
 }
@@ -187,7 +187,7 @@ export class Supervisor {
 				pending: undefined,
 				remote: undefined,
 				heldSignals: [],
-				hasOwnFile: false,
+				hasProvidedFiles: false,
 				isImageKept: false,
 			};
 			this.#tasks.set(tid, task);
@@ -261,7 +261,7 @@ export class Supervisor {
 		task.pending = undefined;
 		task.remote = undefined;
 		this.#pageCalls?.exec(tid);
-		task.hasOwnFile = false;
+		task.hasProvidedFiles = false;
 		task.isImageKept = false;
 		const { installer, isHostClock, mode, report, trace } = this.#options;
 		const dropped = droppedPrivileges(tid);
@@ -349,22 +349,27 @@ export class Supervisor {
 
 	#installFailed(task: Task, pending: PendingInstall, failure: InstallFailure): void {
 		const { tid } = task;
-		// A file of its own is tried once.
-		if (failure.at === "map" || task.hasOwnFile) return this.#uncovered(task, describeMapFailure(failure.errno));
+		// That is tried once.
+		if (failure.at === "map" || task.hasProvidedFiles) return this.#uncovered(task, describeMapFailure(failure.errno));
 		this.#options.trace(
-			`${programName(tid)} (pid ${tid}) cannot open our file (${errnoName(failure.errno)}): it makes its own`,
+			`${programName(tid)} (pid ${tid}) cannot open our file (${errnoName(failure.errno)}): it is given a descriptor`,
 		);
-		task.hasOwnFile = true;
+		task.hasProvidedFiles = true;
 		const { installer, pageFile } = this.#options;
 		const { instruction, scratch } = installer.placeForCalls(pending);
-		const script = makeOwnFile({ tid, stale: failure.stale, scratch, pageFile });
-		this.#callRemotely(task, instruction, script, (result) => this.#ownFileMade(task, result));
+		const script = provideFiles({ tid, stale: failure.stale, scratch, pageFile });
+		this.#callRemotely(task, instruction, script, (result) => this.#filesProvided(task, result));
 	}
 
-	#ownFileMade(task: Task, result: OwnFileResult): void {
+	#filesProvided(task: Task, result: ProvidedFiles): void {
 		const { tid, pending } = task;
 		if (result.kind === "failed") return this.#uncovered(task, `could not be covered: ${result.reason}`);
-		if (pending !== undefined && this.#options.installer.continueWith(tid, pending, result.descriptor)) resume(tid, 0);
+		if (result.kind === "made") {
+			this.#options.trace(
+				`${programName(tid)} (pid ${tid}) has a copy of our file: no later change of the clock reaches it`,
+			);
+		}
+		if (pending !== undefined && this.#options.installer.continueWith(tid, pending, result)) resume(tid, 0);
 	}
 
 	/** Makes the calls of a script on behalf of a stopped task. */

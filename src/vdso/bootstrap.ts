@@ -53,6 +53,27 @@ export interface BootstrapOptions {
 /** Bytes of a `syscall` instruction. */
 const SYSCALL_SIZE = 2;
 
+/**
+ * What the supervisor leaves for both stages below the stack pointer: offsets from it. All of it lies beyond the red zone and inside
+ * the first pages of the stack.
+ */
+export const PARCEL = {
+	/** struct prctl_mm_map: 104 bytes. */
+	memoryMap: -1024,
+	/** Path of the image's file; at most "/proc/4194304/fd/2147483647" and a NUL, as the next. */
+	imagePath: -920,
+	/** Path of the file that holds the vvar page. */
+	pagePath: -888,
+	/** An int: the descriptor of that file, or one of the two below. */
+	pageDescriptor: -856,
+	size: 172,
+} as const;
+
+/** The vvar page's file is to be opened by its path. */
+export const PAGE_BY_PATH = -1;
+/** The vvar page is in the image's file. */
+export const PAGE_IN_IMAGE = -2;
+
 /** Sets a register to a small number in three or four bytes. Writes to the word below the stack pointer. */
 const set = (assembler: Assembler, register: Register, value: number): void => {
 	assembler.push(value);

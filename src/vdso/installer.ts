@@ -1,8 +1,8 @@
 /**
  * Stage 2 of the install: code inside the image that puts the rest of it in place. bootstrap.ts has the table of registers.
  *
- * It maps the link page, fills it and makes it read-only, maps the vvar page (shared, from a read-only descriptor), points the
- * auxiliary vector to the image, on the stack and in the kernel's own copy, closes the file, and enters the program with the
+ * It maps the link page, fills it and makes it read-only, maps the vvar page (shared, from a read-only descriptor: of the image's
+ * file or of a file of its own), points the auxiliary vector to the image, on the stack and in the kernel's own copy, closes the file, and enters the program with the
  * registers that execve leaves: all zero but the stack pointer. It runs once, before the first instruction of the program.
  */
 import type { Label } from "../asm/operands.ts";
@@ -28,16 +28,18 @@ import {
 	rdi,
 	rdx,
 	REGISTERS_32,
+	rsi,
 	rsp,
 } from "../asm/registers.ts";
 import { ENTRY_PAGE_PLACES, ENTRY_PAGE_STEP, entryPagePlace } from "../vsyscall/entry-page.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
-import { emitStop, type StopPlaces } from "./bootstrap.ts";
+import { emitStop, PAGE_BY_PATH, PARCEL, type StopPlaces } from "./bootstrap.ts";
 import * as kernel from "./kernel-calls.ts";
 import type { LinkTarget } from "./link-page.ts";
 import type { Emission } from "./wall.ts";
 
 const RSP = 4;
+const WORD = 8;
 /** Bit 1 of RFLAGS is always set (SDM vol. 1, 3.4.3); everything else starts clear. */
 const INITIAL_FLAGS = 2;
 
@@ -134,6 +136,56 @@ const emitPageCopy = (emission: Emission, { page, file, isExecutable }: NonNulla
 	assembler.syscall();
 };
 
+/**
+ * Maps the vvar page. A file of its own is opened by the same route as the image's was before, so it cannot be another one; rax is the
+ * result, or -errno.
+ */
+const emitVvarPage = (emission: Emission, { pageFileOffset }: InstallerLabels): void => {
+	const { assembler, page } = emission;
+	const [open, opened, map, done] = ["open", "opened", "map", "done"].map((name) => assembler.label(name)) as [
+		Label,
+		Label,
+		Label,
+		Label,
+	];
+	assembler.push(r8);
+	emitFileOffset(emission, pageFileOffset);
+	assembler.mov(eax, memory(rsp, WORD + PARCEL.pageDescriptor));
+	assembler.cmp(eax, PAGE_BY_PATH);
+	assembler.jcc("z", open);
+	assembler.jcc("g", opened);
+	assembler.bind(map);
+	assembler.lea(rdi, ripRelative(page));
+	assembler.mov(esi, PAGE_SIZE);
+	assembler.mov(edx, kernel.PROT_READ);
+	assembler.mov(r10d, kernel.MAP_SHARED | kernel.MAP_FIXED);
+	assembler.mov(eax, kernel.SYS_mmap);
+	assembler.syscall();
+	assembler.cmp(r8, memory(rsp));
+	assembler.jcc("z", done);
+	assembler.push(rax);
+	assembler.mov(edi, r8d);
+	assembler.mov(eax, kernel.SYS_close);
+	assembler.syscall();
+	assembler.pop(rax);
+	assembler.jmp(done);
+
+	assembler.bind(open);
+	assembler.mov(edi, kernel.AT_FDCWD);
+	assembler.lea(rsi, memory(rsp, WORD + PARCEL.pagePath));
+	assembler.mov(edx, kernel.O_RDONLY | kernel.O_CLOEXEC | kernel.O_NONBLOCK);
+	assembler.mov(eax, kernel.SYS_openat);
+	assembler.syscall();
+	assembler.test(rax, rax);
+	assembler.jcc("s", done);
+	assembler.bind(opened);
+	assembler.mov(r8d, eax);
+	assembler.xor(r9d, r9d);
+	assembler.jmp(map);
+	assembler.bind(done);
+	assembler.pop(r8);
+};
+
 /** rdx := what a word of the link page is to hold. */
 const emitLinkTarget = ({ assembler }: Emission, target: LinkTarget, { syscallStubs }: InstallerLabels): void => {
 	switch (target.kind) {
@@ -153,7 +205,7 @@ const emitLinkTarget = ({ assembler }: Emission, target: LinkTarget, { syscallSt
 };
 
 export const emitInstaller = (emission: Emission, labels: InstallerLabels): void => {
-	const { assembler, page, links } = emission;
+	const { assembler, links } = emission;
 	const failed = new CodeLabel("install failed");
 	const check = (): void => {
 		assembler.test(rax, rax);
@@ -186,13 +238,7 @@ export const emitInstaller = (emission: Emission, labels: InstallerLabels): void
 	assembler.syscall();
 	check();
 
-	// r9, the file offset, is the distance from the image to the page that stands behind it in the file.
-	assembler.lea(rdi, ripRelative(page));
-	assembler.mov(edx, kernel.PROT_READ);
-	assembler.mov(r10d, kernel.MAP_SHARED | kernel.MAP_FIXED);
-	emitFileOffset(emission, labels.pageFileOffset);
-	assembler.mov(eax, kernel.SYS_mmap);
-	assembler.syscall();
+	emitVvarPage(emission, labels);
 	check();
 	assembler.mov(memory(r15), r13);
 

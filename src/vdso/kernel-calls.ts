@@ -7,6 +7,12 @@ export const SYS_kill = 62;
 export const SYS_prctl = 157;
 export const SYS_openat = 257;
 
+export const AT_FDCWD = -100;
+export const O_RDONLY = 0;
+/** So that a FIFO at the end of a wrong path does not stop anybody. */
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const PROT_EXEC = 4;
