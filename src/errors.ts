@@ -1,6 +1,8 @@
 /** Every failure that a caller can meet has a stable code; docs/errors.md has a heading for each. */
 export type ErrorCode =
 	| "ERR_VSYSCALL_CLOCK_SPEC"
+	| "ERR_VSYSCALL_CLOCK"
+	| "ERR_VSYSCALL_PAGE"
 	| "ERR_VSYSCALL_ASSEMBLER"
 	| "ERR_VSYSCALL_ELF"
 	| "ERR_VSYSCALL_IMAGE"
