@@ -8,8 +8,13 @@
  */
 export { type ClockAnchor, anchorClock, type WallClock, wallTime } from "./clock/clock.ts";
 export { ClockSpecError } from "./clock/clock-spec-error.ts";
+export { driftOfRate, driftRate } from "./clock/drift.ts";
+export { type CalendarDuration } from "./clock/duration.ts";
+export { parseDuration } from "./clock/duration-grammar.ts";
 export { isoInstant } from "./clock/iso.ts";
-export { type ClockSpec, formatClockSpec, parseClockSpec } from "./clock/spec.ts";
+export { type ClockMotion } from "./clock/motion.ts";
+export { type ClockBase, type ClockSpec, followedFile, formatClockSpec, parseClockSpec } from "./clock/spec.ts";
+export { advance, freeze, resume, setDrift, setWall } from "./clock/steering.ts";
 export { type ProgramOptions, spawn } from "./client.ts";
 export { ElfError } from "./elf/elf-error.ts";
 export { type ElfFile, readElf } from "./elf/reader.ts";

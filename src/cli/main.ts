@@ -2,8 +2,10 @@
 /** The command line: options -> a run -> an exit status. */
 import { writeSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
+import { readFaketimeArguments } from "../faketime/arguments.ts";
 import { dieOf } from "../linux/exit.ts";
-import { EXIT_OWN_FAILURE } from "../supervisor/exit-status.ts";
+import { EXIT_OWN_FAILURE, type ExitStatus } from "../supervisor/exit-status.ts";
+import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
 import { exitCodeOf, say, sayError } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
 import { VERSION } from "./version.ts";
@@ -26,6 +28,15 @@ Examples:
   vsyscall run --clock +30d -- ./server --port 8080
   vsyscall run --vsyscall=emulate -- ./program-from-2009
   vsyscall run --clock '2031-01-01T00:00Z frozen' -- make check`;
+
+/** Ends as the program did. */
+const endLike = (status: ExitStatus): void => {
+	if (status.kind === "exited") process.exitCode = status.exitCode;
+	else {
+		dieOf(status.signal);
+		process.exitCode = 128 + status.signal;
+	}
+};
 
 const program = new Command("vsyscall")
 	.description("Runs programs under a vDSO and a vvar page of their own.")
@@ -71,18 +82,22 @@ const runCommand = program
 	.option("--verbose", "say what is done, and why something failed")
 	.addHelpText("after", EXAMPLES)
 	.passThroughOptions()
-	.action(async (command: string[], flags: RunFlags) => {
-		const status = await runProgram(command, flags);
-		if (status.kind === "exited") process.exitCode = status.exitCode;
-		else {
-			dieOf(status.signal);
-			process.exitCode = 128 + status.signal;
-		}
-	});
+	.action(async (command: string[], flags: RunFlags) => endLike(await runProgram(command, flags)));
+
+// Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
+program.command("faketime").description("the same with the arguments and variables of faketime");
+
+const faketime = async (args: readonly string[]): Promise<void> => {
+	const request = readFaketimeArguments(args);
+	if (request.kind === "help") write(STDOUT, FAKETIME_HELP);
+	else if (request.kind === "version") write(STDOUT, `vsyscall ${VERSION}\n`);
+	else endLike(await runFaketime(request));
+};
 
 const main = async (): Promise<void> => {
 	try {
-		await program.parseAsync();
+		const faketimeArguments = faketimeCommandLine(process.argv);
+		await (faketimeArguments === undefined ? program.parseAsync() : faketime(faketimeArguments));
 		process.exit();
 	} catch (error) {
 		if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : EXIT_OWN_FAILURE);

@@ -1,6 +1,7 @@
 /** `vsyscall run`: flags -> a clock, anchored now -> a supervised program. */
 import { anchorClock } from "../clock/clock.ts";
-import { parseClockSpec } from "../clock/spec.ts";
+import { type ClockSpec, followedFile, parseClockSpec } from "../clock/spec.ts";
+import { VsyscallError } from "../errors.ts";
 import { checkHost } from "../linux/host-check.ts";
 import { inheritedArguments } from "../linux/inherited-state.ts";
 import type { ExitStatus } from "../supervisor/exit-status.ts";
@@ -24,10 +25,22 @@ const counted = (count: number, thing: string): string => `${count} ${thing}${co
 
 const localZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone;
 
+/** Clocks that have a text and an arithmetic, and that a run does not serve. */
+const refuseUnserved = (spec: ClockSpec): void => {
+	if (spec.kind === "host") return;
+	const word = followedFile(spec) === undefined ? `${spec.motion.kind}=` : "%FILE";
+	if (word !== "%FILE" && spec.motion.kind !== "drift" && spec.motion.kind !== "step") return;
+	throw new VsyscallError(
+		"ERR_VSYSCALL_CLOCK",
+		`not yet: a run does not serve ${word}; use a time, an offset or frozen`,
+	);
+};
+
 export const runProgram = async (command: readonly string[], flags: RunFlags): Promise<ExitStatus> => {
 	checkHost();
 	const mode = parseMode(flags.vsyscall);
 	const spec = parseClockSpec(flags.clock);
+	refuseUnserved(spec);
 	const anchor = {
 		realtime: hostRealtime(),
 		get zone() {

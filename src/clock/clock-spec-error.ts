@@ -15,6 +15,8 @@ export const quoted = (text: string): string => {
 
 /** What is wrong with a clock spec, where, and a spec that is right. */
 export type ClockSpecFault = {
+	/** What the input is. @default "clock spec" */
+	readonly subject?: string;
 	readonly input: string;
 	/** Offset in `input` of the first character that is wrong; the length of `input` when something is missing. */
 	readonly position: number;
@@ -30,7 +32,7 @@ export class ClockSpecError extends VsyscallError {
 	readonly position: number;
 
 	constructor(fault: ClockSpecFault, options?: ErrorOptions) {
-		const place = `clock spec ${quoted(fault.input)}: position ${fault.position + 1}`;
+		const place = `${fault.subject ?? "clock spec"} ${quoted(fault.input)}: position ${fault.position + 1}`;
 		super("ERR_VSYSCALL_CLOCK_SPEC", `${place}: ${fault.reason}, for example ${fault.example}`, options);
 		this.input = fault.input;
 		this.position = fault.position;

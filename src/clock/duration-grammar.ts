@@ -11,7 +11,7 @@ import { NANOSECONDS_PER_DAY } from "./civil.ts";
 import { quoted } from "./clock-spec-error.ts";
 import { type Decimal, multiplyExactly, readDecimal } from "./decimal.ts";
 import { CALENDAR_UNITS, type CalendarDuration, EXACT_UNITS } from "./duration.ts";
-import type { SpecCursor } from "./spec-cursor.ts";
+import { SpecCursor } from "./spec-cursor.ts";
 
 /** Months and nanoseconds. */
 type Amount = { readonly months: bigint; readonly exact: bigint };
@@ -149,13 +149,31 @@ const readAmount = (cursor: SpecCursor): Amount => {
 	return readUnits(cursor);
 };
 
-/** Reads a duration behind its sign, which must be there. Stops at the first character that cannot belong to it. */
+/** Reads a duration without a sign. Stops at the first character that cannot belong to it. @param start its sign */
+export const readLength = (cursor: SpecCursor, start: number = cursor.position): Amount => {
+	const amount = readAmount(cursor);
+	if (amount.months > LONGEST_MONTHS || amount.exact > LONGEST_EXACT) {
+		throw cursor.error("the duration is longer than 20000 years", EXAMPLE, start);
+	}
+	return amount;
+};
+
+/** Reads a duration with its sign; "+" where there is none. Stops at the first character that cannot belong to it. */
 export const readDuration = (cursor: SpecCursor): CalendarDuration => {
 	const start = cursor.position;
 	const sign = cursor.take(/[+-]/y) === "-" ? -1 : 1;
-	const { months, exact } = readAmount(cursor);
-	if (months > LONGEST_MONTHS || exact > LONGEST_EXACT) {
-		throw cursor.error("the duration is longer than 20000 years", EXAMPLE, start);
-	}
+	const { months, exact } = readLength(cursor, start);
 	return { sign, months, exact: nanoseconds(exact) };
+};
+
+/**
+ * Reads a duration on its own: `30d`, `+1mo2w`, `-PT5M`. It goes forward unless it has a "-".
+ *
+ * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC when `text` is not a duration.
+ */
+export const parseDuration = (text: string): CalendarDuration => {
+	const cursor = new SpecCursor(text, "duration");
+	const duration = readDuration(cursor);
+	if (!cursor.isAtEnd) throw cursor.error(`unexpected ${quoted(text.slice(cursor.position))}`, EXAMPLE);
+	return duration;
 };

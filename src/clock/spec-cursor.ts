@@ -3,10 +3,13 @@ import { ClockSpecError } from "./clock-spec-error.ts";
 /** A place in the text of a clock spec. Patterns must be sticky (`/…/y`), so that they match at the place only. */
 export class SpecCursor {
 	readonly input: string;
+	/** What the text is, in the words of an error. */
+	readonly #subject: string;
 	#position = 0;
 
-	constructor(input: string) {
+	constructor(input: string, subject = "clock spec") {
 		this.input = input;
+		this.#subject = subject;
 	}
 
 	get position(): number {
@@ -37,6 +40,6 @@ export class SpecCursor {
 
 	/** An error to throw, at the place or at `position`. */
 	error(reason: string, example: string, position: number = this.#position): ClockSpecError {
-		return new ClockSpecError({ input: this.input, position, reason, example });
+		return new ClockSpecError({ subject: this.#subject, input: this.input, position, reason, example });
 	}
 }

@@ -7,8 +7,8 @@
  *     |        seconds (signed)         |  nanoseconds < 10^9       |   the wall clock is the host's plus this
  *     |        generation               |  0x3fffffff               |   it is in slot (generation & 1)
  *
- * An offset within +-272 years is the word itself: half a change cannot be seen. Everything wider (far offsets, a frozen
- * wall) is written to the slot that no reader uses, and then the word is stored. A reader loads the word, the slot, and the
+ * An offset within +-272 years is the word itself: half a change cannot be seen. Everything else (far offsets, a wall that
+ * stands, drifts or steps) is written to the slot that no reader uses, and then the word is stored. A reader loads the word, the slot, and the
  * word again; it starts over only when the word has changed, so a pusher that is paused in the middle is never waited for.
  */
 export const PAGE_SIZE = 4096;
@@ -16,20 +16,38 @@ export const PAGE_SIZE = 4096;
 /** "vsysvvar" in ASCII: says that a page is ours. */
 export const MAGIC = 0x7261_7676_7379_7376n;
 /** Changes with every change of this table. */
-export const VERSION = 1;
+export const VERSION = 2;
 
 /**
- * The page. The wall word has a cache line of its own. `bootId` says for which boot of the machine a page in a file was made,
- * `generation` is the last one that a pusher has taken, also one that was killed before its word was stored.
+ * The page. The wall word has a cache line of its own; `generation` and `taiSeconds` are the pusher's notes, so that another
+ * process can push after it; `bootId` says for which boot of the machine a page in a file was made. No reader looks at them.
  */
-export const PAGE = { magic: 0, version: 8, bootId: 16, generation: 32, wall: 64, slots: 128 } as const;
+export const PAGE = { magic: 0, version: 8, generation: 16, taiSeconds: 24, bootId: 32, wall: 64, slots: 128 } as const;
 
-/** A slot. `seconds` and `nanoseconds` are an offset from the host's clock or, when frozen, the instant itself. */
-export const SLOT = { kind: 0, seconds: 8, nanoseconds: 16, taiSeconds: 24, size: 64 } as const;
+/** A slot. The kind says what the times in it are. */
+export const SLOT = {
+	kind: 0,
+	seconds: 8,
+	nanoseconds: 16,
+	taiSeconds: 24,
+	anchorSeconds: 32,
+	anchorNanoseconds: 40,
+	rate: 48,
+	size: 64,
+} as const;
 export const SLOT_COUNT = 2;
 
+/** `seconds` and `nanoseconds` are added to the host's clock. */
 export const SLOT_KIND_OFFSET = 0;
+/** The wall stands at `seconds` and `nanoseconds`. */
 export const SLOT_KIND_FROZEN = 1;
+/** The wall shows `seconds` and `nanoseconds` when the host shows the anchor, and gains on it by `rate` / 2^RATE_SHIFT. */
+export const SLOT_KIND_DRIFT = 2;
+/** A reader asks the kernel, and the supervisor answers: for a wall that steps, by the anchor fields, with each read. */
+export const SLOT_KIND_TRAP = 3;
+
+/** `rate` is signed, with this many bits behind the point; its absolute value is below 1. */
+export const RATE_SHIFT = 40;
 
 export const WALL_SECONDS_SHIFT = 30;
 export const WALL_NANOSECONDS_MASK = 0x3fff_ffff;

@@ -3,15 +3,18 @@ import { ByteReader, setU32, setU64 } from "../bytes.ts";
 import type { WallClock } from "../clock/clock.ts";
 import { VsyscallError } from "../errors.ts";
 import { joinNanoseconds, type Nanoseconds, nanoseconds, splitNanoseconds } from "../units.ts";
+import { checkPage } from "./check.ts";
 import * as layout from "./layout.ts";
 
 const SECONDS_LIMIT = 1n << 33n;
-
-const notAPage = (reason: string): VsyscallError => new VsyscallError("ERR_VSYSCALL_CLOCK", reason);
+const NOTHING = nanoseconds(0n);
 
 interface SlotValue {
 	readonly kind: number;
 	readonly time: Nanoseconds;
+	/** The host's time that a drift is counted from, or the length of a step. */
+	readonly anchor: Nanoseconds;
+	readonly rate: bigint;
 }
 
 /** The wall word of an offset, or undefined when it is too far away for one atom. */
@@ -21,98 +24,145 @@ export const packOffset = (offset: Nanoseconds): bigint | undefined => {
 	return BigInt.asUintN(64, (seconds << BigInt(layout.WALL_SECONDS_SHIFT)) | rest);
 };
 
-const slotOf = (clock: Exclude<WallClock, { kind: "host" }>): SlotValue =>
-	clock.kind === "frozen"
-		? { kind: layout.SLOT_KIND_FROZEN, time: clock.at }
-		: { kind: layout.SLOT_KIND_OFFSET, time: clock.offset };
+/** The wall word of a clock that needs no slot. */
+const packClock = (clock: WallClock): bigint | undefined => {
+	if (clock.kind === "host") return 0n;
+	return clock.kind === "offset" ? packOffset(clock.offset) : undefined;
+};
+
+const slotOf = (clock: WallClock): SlotValue => {
+	switch (clock.kind) {
+		case "host":
+			return { kind: layout.SLOT_KIND_OFFSET, time: NOTHING, anchor: NOTHING, rate: 0n };
+		case "offset":
+			return { kind: layout.SLOT_KIND_OFFSET, time: clock.offset, anchor: NOTHING, rate: 0n };
+		case "frozen":
+			return { kind: layout.SLOT_KIND_FROZEN, time: clock.at, anchor: NOTHING, rate: 0n };
+		case "drift":
+			return { kind: layout.SLOT_KIND_DRIFT, time: clock.at, anchor: clock.hostAnchor, rate: clock.rate };
+		case "step":
+			return { kind: layout.SLOT_KIND_TRAP, time: clock.at, anchor: clock.by, rate: 0n };
+	}
+};
+
+const isSlotWord = (word: bigint): boolean =>
+	Number(word & BigInt(layout.WALL_NANOSECONDS_MASK)) === layout.WALL_IN_SLOT;
+
+/** The low bit of a generation says which slot it is in. */
+const slotIndex = (generation: bigint): bigint => generation & 1n;
+
+const slotOffset = (generation: bigint): number => layout.PAGE.slots + Number(slotIndex(generation)) * layout.SLOT.size;
 
 /**
  * The page of one clock, in memory that its readers map too.
  *
- * Only one thread pushes to a page at a time. The wall word is stored with one aligned 8-byte store, which x86 makes visible whole and
- * behind the stores to the slot (SDM vol. 3A, 9.2.2 "stores are not reordered with other stores").
+ * All that a push depends on is in the page, so processes can push in turn and one may die at any store: the next finds the
+ * clock that the wall word says, and does not touch the slot that it names. Two at the same moment are not provided for; who
+ * shares a page takes a lock around `push`.
+ *
+ * The wall word is stored with one aligned 8-byte store, which x86 makes visible whole and behind the stores to the slot (SDM
+ * vol. 3A, 9.2.2 "stores are not reordered with other stores").
  */
 export class VvarPage {
 	readonly #bytes: Uint8Array;
 	readonly #words: BigUint64Array;
-	/** TAI minus UTC of the host, in whole seconds; a frozen wall shows it to readers of CLOCK_TAI. */
+	/** TAI minus UTC of the host, in whole seconds; a wall in a slot shows it to readers of CLOCK_TAI. */
 	readonly #taiSeconds: bigint;
 
-	/** @param bytes one page, 8-byte aligned, zeroed */
+	/** Makes a new page. @param bytes one page, 8-byte aligned, zeroed */
 	constructor(bytes: Uint8Array, taiSeconds: bigint) {
 		if (bytes.length < layout.PAGE_SIZE)
 			throw new RangeError(`A vvar page has ${layout.PAGE_SIZE} bytes, not ${bytes.length}`);
 		this.#bytes = bytes;
 		this.#words = new BigUint64Array(bytes.buffer, bytes.byteOffset, layout.PAGE_SIZE / 8);
 		this.#taiSeconds = taiSeconds;
-		setU64(bytes, layout.PAGE.magic, layout.MAGIC);
+		setU64(bytes, layout.PAGE.taiSeconds, taiSeconds);
 		setU32(bytes, layout.PAGE.version, layout.VERSION);
+		setU64(bytes, layout.PAGE.magic, layout.MAGIC);
 	}
 
 	/**
-	 * A page that is in use.
+	 * Goes on with a page that has been in use, in this process or another.
 	 *
-	 * @throws {VsyscallError} ERR_VSYSCALL_CLOCK when it is not a vvar page of this version, or says nothing that a clock could be.
+	 * @param bytes one page, 8-byte aligned
+	 * @throws {VsyscallError} ERR_VSYSCALL_PAGE when it is no page, or one of another version, or damaged.
 	 */
-	static open(bytes: Uint8Array, taiSeconds: bigint): VvarPage {
-		const reader = new ByteReader(bytes);
-		if (reader.u64(layout.PAGE.magic) !== layout.MAGIC) throw notAPage("it does not begin as a vvar page does");
-		const version = reader.u32(layout.PAGE.version);
-		if (version !== layout.VERSION) {
-			throw notAPage(
-				`its page has version ${version}, this vsyscall has ${layout.VERSION}: use the vsyscall that made it`,
-			);
-		}
-		return new VvarPage(bytes, taiSeconds);
+	static open(bytes: Uint8Array): VvarPage {
+		checkPage(bytes);
+		// The constructor stores what is there already.
+		return new VvarPage(bytes, new ByteReader(bytes).i64(layout.PAGE.taiSeconds));
 	}
 
 	/** Makes `clock` the time of every process that maps the page, at its next read. */
 	push(clock: WallClock): void {
-		const word =
-			clock.kind === "frozen" ? undefined : packOffset(clock.kind === "host" ? nanoseconds(0n) : clock.offset);
-		Atomics.store(this.#words, layout.PAGE.wall / 8, word ?? this.#fillSlot(clock));
+		Atomics.store(this.#words, layout.PAGE.wall / 8, packClock(clock) ?? this.#fillSlot(slotOf(clock)));
 	}
 
 	/**
-	 * Takes the next generation: one that no word has had, or a reader could take what it has half read for whole, and one whose slot
-	 * is not the one that the word names now.
+	 * A generation that no word has had and whose slot no reader uses. It is noted before the slot is filled: a reader may still
+	 * be in a slot that the word named before, and must not meet the same word again over other bytes.
 	 */
-	#takeGeneration(): bigint {
+	#nextGeneration(): bigint {
 		const word = Atomics.load(this.#words, layout.PAGE.wall / 8);
-		const isInSlot = (word & BigInt(layout.WALL_NANOSECONDS_MASK)) === BigInt(layout.WALL_IN_SLOT);
-		const named = word >> BigInt(layout.WALL_SECONDS_SHIFT);
-		let generation = (this.#words[layout.PAGE.generation / 8] ?? 0n) + 1n;
-		if (isInSlot && ((generation ^ named) & 1n) === 0n) generation += 1n;
-		setU64(this.#bytes, layout.PAGE.generation, generation);
-		return generation;
+		const next = (this.#words[layout.PAGE.generation / 8] ?? 0n) + 1n;
+		const isInUse = isSlotWord(word) && slotIndex(word >> BigInt(layout.WALL_SECONDS_SHIFT)) === slotIndex(next);
+		return isInUse ? next + 1n : next;
 	}
 
 	/** Writes the slot that no reader uses and returns the word that names it. */
-	#fillSlot(clock: WallClock): bigint {
-		if (clock.kind === "host") return 0n;
-		const generation = this.#takeGeneration();
-		const slot = layout.PAGE.slots + Number(generation & 1n) * layout.SLOT.size;
-		const { kind, time } = slotOf(clock);
+	#fillSlot({ kind, time, anchor, rate }: SlotValue): bigint {
+		const generation = this.#nextGeneration();
+		setU64(this.#bytes, layout.PAGE.generation, generation);
+		const slot = slotOffset(generation);
 		const { seconds, nanoseconds: rest } = splitNanoseconds(time);
+		const { seconds: anchorSeconds, nanoseconds: anchorRest } = splitNanoseconds(anchor);
 		setU32(this.#bytes, slot + layout.SLOT.kind, kind);
 		setU64(this.#bytes, slot + layout.SLOT.seconds, seconds);
 		setU64(this.#bytes, slot + layout.SLOT.nanoseconds, rest);
 		setU64(this.#bytes, slot + layout.SLOT.taiSeconds, this.#taiSeconds);
+		setU64(this.#bytes, slot + layout.SLOT.anchorSeconds, anchorSeconds);
+		setU64(this.#bytes, slot + layout.SLOT.anchorNanoseconds, anchorRest);
+		setU64(this.#bytes, slot + layout.SLOT.rate, rate);
 		return BigInt.asUintN(64, (generation << BigInt(layout.WALL_SECONDS_SHIFT)) | BigInt(layout.WALL_IN_SLOT));
 	}
 }
 
-/** The clock that a page shows: the inverse of `push`, for tests and for people who look. */
+/**
+ * The clock that a page shows: the inverse of `push`. An offset of 0 is the host's clock.
+ *
+ * @throws {VsyscallError} ERR_VSYSCALL_PAGE when the slot has a kind that this release does not know.
+ */
 export const readClock = (page: Uint8Array): WallClock => {
 	const reader = new ByteReader(page);
 	const word = reader.u64(layout.PAGE.wall);
-	const low = Number(word & BigInt(layout.WALL_NANOSECONDS_MASK));
 	const high = BigInt.asIntN(64, word) >> BigInt(layout.WALL_SECONDS_SHIFT);
-	if (low !== layout.WALL_IN_SLOT)
-		return word === 0n ? { kind: "host" } : { kind: "offset", offset: joinNanoseconds(high, BigInt(low)) };
-	const slot = layout.PAGE.slots + Number(high & 1n) * layout.SLOT.size;
-	const value = joinNanoseconds(reader.i64(slot + layout.SLOT.seconds), reader.u64(slot + layout.SLOT.nanoseconds));
-	return reader.u32(slot + layout.SLOT.kind) === layout.SLOT_KIND_FROZEN
-		? { kind: "frozen", at: value }
-		: { kind: "offset", offset: value };
+	if (!isSlotWord(word)) {
+		const low = word & BigInt(layout.WALL_NANOSECONDS_MASK);
+		return word === 0n ? { kind: "host" } : { kind: "offset", offset: joinNanoseconds(high, low) };
+	}
+	const slot = slotOffset(high);
+	const time = joinNanoseconds(reader.i64(slot + layout.SLOT.seconds), reader.u64(slot + layout.SLOT.nanoseconds));
+	const anchor = joinNanoseconds(
+		reader.i64(slot + layout.SLOT.anchorSeconds),
+		reader.u64(slot + layout.SLOT.anchorNanoseconds),
+	);
+	const kind = reader.u32(slot + layout.SLOT.kind);
+	const rate = reader.i64(slot + layout.SLOT.rate);
+	// Another process may have pushed meanwhile, more than once.
+	if (reader.u64(layout.PAGE.wall) !== word) return readClock(page);
+	switch (kind) {
+		case layout.SLOT_KIND_OFFSET:
+			return { kind: "offset", offset: time };
+		case layout.SLOT_KIND_FROZEN:
+			return { kind: "frozen", at: time };
+		case layout.SLOT_KIND_DRIFT:
+			return { kind: "drift", hostAnchor: anchor, at: time, rate };
+		case layout.SLOT_KIND_TRAP:
+			return { kind: "step", at: time, by: anchor };
+		default:
+			throw new VsyscallError(
+				"ERR_VSYSCALL_PAGE",
+				`a damaged page: the kind ${kind} of its slot; make the clock again`,
+			);
+	}
 };

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import type { CalendarDuration } from "../../src/clock/duration.ts";
+import type { ClockMotion } from "../../src/clock/motion.ts";
 import type { ClockSpec } from "../../src/clock/spec.ts";
 import { type Nanoseconds, nanoseconds } from "../../src/units.ts";
 
@@ -48,6 +49,36 @@ export const anyDuration: fc.Arbitrary<CalendarDuration> = fc.record(
 	PLAIN,
 );
 
+const TRILLION = 10n ** 12n;
+
+/** Less than a million parts per million. */
+export const anyDrift: fc.Arbitrary<bigint> = fc.oneof(
+	fc.bigInt(1n - TRILLION, TRILLION - 1n),
+	fc.bigInt(-500n, 500n).map((ppm) => ppm * 1_000_000n),
+);
+
+const anyStep = fc.oneof(fc.bigInt(1n, 10n ** 12n), fc.bigInt(1n, 7_305_000n * 86_400_000_000_000n)).map(nanoseconds);
+
+/** Every motion but ticking. */
+const motions = [
+	fc.constant({ kind: "frozen" as const }),
+	fc.record({ kind: fc.constant("drift" as const), partsPerTrillion: anyDrift }, PLAIN),
+	fc.record({ kind: fc.constant("step" as const), by: anyStep }, PLAIN),
+] as const;
+
+const anyMotion: fc.Arbitrary<ClockMotion> = fc.oneof(
+	{ weight: 2, arbitrary: fc.constant({ kind: "ticking" as const }) },
+	...motions,
+);
+
+const anyFile = fc
+	.oneof(
+		fc.string({ minLength: 1 }),
+		fc.string({ minLength: 1, unit: "binary" }),
+		fc.array(fc.constantFrom("/", "a", " ", '"', "\\", "%", "frozen"), { minLength: 1 }).map((parts) => parts.join("")),
+	)
+	.filter((name) => !name.includes("\0"));
+
 const clockSpec: fc.Arbitrary<ClockSpec> = fc.oneof(
 	fc.record(
 		{
@@ -56,12 +87,13 @@ const clockSpec: fc.Arbitrary<ClockSpec> = fc.oneof(
 				anyDuration.map((duration) => ({ kind: "offset" as const, duration })),
 				anyInstant.map((at) => ({ kind: "start" as const, time: { kind: "instant" as const, at } })),
 				anyInstant.map((dateTime) => ({ kind: "start" as const, time: { kind: "local" as const, dateTime } })),
+				anyFile.map((follow) => ({ kind: "file" as const, follow })),
 			),
-			isFrozen: fc.boolean(),
+			motion: anyMotion,
 		},
 		PLAIN,
 	),
-	fc.constant({ kind: "clock" as const, base: { kind: "now" as const }, isFrozen: true }),
+	fc.oneof(...motions).map((motion) => ({ kind: "clock" as const, base: { kind: "now" as const }, motion })),
 );
 
 /** Every spec that a text can have. */

@@ -10,7 +10,11 @@ import { anySpec, modernInstant } from "./arbitraries.ts";
 
 const instant = (text: string): Nanoseconds => nanoseconds(Temporal.Instant.from(text).epochNanoseconds);
 
-const ANCHOR = { realtime: instant("2026-01-31T10:00:00.000000001Z"), zone: "Europe/Paris" };
+const ANCHOR = {
+	realtime: instant("2026-01-31T10:00:00.000000001Z"),
+	zone: "Europe/Paris",
+	mtime: instant("2030-05-01T08:00:00.25Z"),
+};
 const HOUR_LATER = nanoseconds(ANCHOR.realtime + 3_600_000_000_000n);
 
 /** What a spec shows at the anchor and an hour later. */
@@ -31,6 +35,17 @@ const rows: readonly (readonly [string, string, string, string])[] = [
 	["a start without a zone is local", "2026-07-01 12:00", "2026-07-01T10:00:00Z", "2026-07-01T11:00:00Z"],
 	["a local time in a gap moves forward", "2026-03-29 02:30", "2026-03-29T01:30:00Z", "2026-03-29T02:30:00Z"],
 	["a local time in an overlap is the earlier", "2026-10-25 02:30", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"],
+	["a drift gains on the host", "@0 drift=1000", "1970-01-01T00:00:00Z", "1970-01-01T01:00:03.6Z"],
+	["a drift can lose", "@0 drift=-500000", "1970-01-01T00:00:00Z", "1970-01-01T00:30:00Z"],
+	[
+		"a drift starts at the host's time",
+		"drift=1000",
+		"2026-01-31T10:00:00.000000001Z",
+		"2026-01-31T11:00:03.600000001Z",
+	],
+	["a step stands between reads", "+1d step=1s", "2026-02-01T10:00:00.000000001Z", "2026-02-01T10:00:00.000000001Z"],
+	["a followed file gives the start", "%now", "2030-05-01T08:00:00.25Z", "2030-05-01T09:00:00.25Z"],
+	["a followed file can stand", "%now frozen", "2030-05-01T08:00:00.25Z", "2030-05-01T08:00:00.25Z"],
 	["a start before 1970", "-000044-03-15T12:00Z", "-000044-03-15T12:00:00Z", "-000044-03-15T13:00:00Z"],
 ];
 
@@ -42,11 +57,19 @@ for (const [name, spec, atAnchor, later] of rows) {
 	});
 }
 
+const SECOND = nanoseconds(1_000_000_000n);
+
 const clockRows: readonly (readonly [string, string, WallClock])[] = [
 	["host", "host", { kind: "host" }],
 	["an offset is a difference", "-1s", { kind: "offset", offset: nanoseconds(-1_000_000_000n) }],
 	["a start is a difference", "@0", { kind: "offset", offset: nanoseconds(0n - ANCHOR.realtime) }],
 	["frozen is an instant", "@1 frozen", { kind: "frozen", at: nanoseconds(1_000_000_000n) }],
+	["a step is an instant and a length", "@1 step=2s", { kind: "step", at: SECOND, by: nanoseconds(2_000_000_000n) }],
+	[
+		"a drift is anchored to the host",
+		"@1 drift=500000",
+		{ kind: "drift", hostAnchor: ANCHOR.realtime, at: SECOND, rate: 1n << 39n },
+	],
 ];
 
 for (const [name, spec, expected] of clockRows) {
@@ -68,6 +91,31 @@ for (const [name, spec, zone, message] of errorRows) {
 	});
 }
 
+test("refused at the anchor: a file whose time is unknown", () => {
+	const message = /^clock spec "%\/tmp\/now frozen": position 1: the time of the file "\/tmp\/now" is unknown/;
+	const { realtime, zone } = ANCHOR;
+	assert.throws(() => anchorClock(parseClockSpec("%/tmp/now frozen"), { realtime, zone }), { message });
+});
+
+test("the time of a file is not looked up unless the spec follows one", () => {
+	const anchor = {
+		...ANCHOR,
+		get mtime(): Nanoseconds {
+			throw new Error("looked up");
+		},
+	};
+	for (const spec of ["host", "frozen", "+1mo", "@0 drift=1", "step=1s"]) anchorClock(parseClockSpec(spec), anchor);
+	assert.throws(() => anchorClock(parseClockSpec("%now"), anchor), /looked up/);
+});
+
+test("a followed file that changes anchors the clock again", () => {
+	const spec = parseClockSpec("%now");
+	const changed = { realtime: HOUR_LATER, zone: "UTC", mtime: instant("2001-01-01T00:00Z") };
+	const clock = anchorClock(spec, changed);
+	assert.equal(wallTime(clock, HOUR_LATER), changed.mtime);
+	assert.equal(wallTime(clock, nanoseconds(HOUR_LATER + 5n)), changed.mtime + 5n);
+});
+
 test("the local zone is not looked up unless a time needs it", (t) => {
 	const made = t.mock.method(Intl, "DateTimeFormat");
 	for (const spec of ["host", "frozen", "+1mo", "@0", "2026-01-01Z", "2026-01-01[UTC]", "2026-01-01+02:00"]) {
@@ -77,10 +125,14 @@ test("the local zone is not looked up unless a time needs it", (t) => {
 	assert.equal(made.mock.callCount(), 0);
 });
 
+/** Towards minus infinity; BigInt's own division goes towards zero. */
+const floorDivide = (dividend: bigint, divisor: bigint): bigint =>
+	(dividend - (((dividend % divisor) + divisor) % divisor)) / divisor;
+
 /** A clock within the range; undefined when the spec leads out of it. */
 const anchorInRange = (spec: ClockSpec, realtime: Nanoseconds): WallClock | undefined => {
 	try {
-		return anchorClock(spec, { realtime, zone: "UTC" });
+		return anchorClock(spec, { realtime, zone: "UTC", mtime: realtime });
 	} catch (error) {
 		assert.ok(error instanceof ClockSpecError, String(error));
 		assert.match(error.message, /outside the years/);
@@ -94,7 +146,20 @@ test("a clock ticks with the host or stands, whatever the spec", () => {
 			const clock = anchorInRange(spec, realtime);
 			fc.pre(clock !== undefined);
 			const passed = wallTime(clock, nanoseconds(realtime + distance)) - wallTime(clock, realtime);
-			assert.equal(passed, clock.kind === "frozen" ? 0n : distance);
+			if (clock.kind === "frozen" || clock.kind === "step") assert.equal(passed, 0n);
+			else if (clock.kind !== "drift") assert.equal(passed, distance);
+			else assert.equal(passed, distance + floorDivide(distance * clock.rate, 1n << 40n));
+		}),
+	);
+});
+
+test("a clock that drifts never goes back while the host goes on", () => {
+	const rate = fc.bigInt(1n - (1n << 40n), (1n << 40n) - 1n);
+	fc.assert(
+		fc.property(rate, modernInstant, fc.bigInt(-(10n ** 18n), 10n ** 18n), (value, hostAnchor, from) => {
+			const clock: WallClock = { kind: "drift", hostAnchor, at: nanoseconds(0n), rate: value };
+			const earlier = nanoseconds(hostAnchor + from);
+			assert.ok(wallTime(clock, earlier) <= wallTime(clock, nanoseconds(earlier + 1n)));
 		}),
 	);
 });

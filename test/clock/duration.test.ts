@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Temporal } from "temporal-polyfill";
 import { addDuration, type CalendarDuration, formatDuration } from "../../src/clock/duration.ts";
+import { parseDuration as parseDurationAlone } from "../../src/clock/duration-grammar.ts";
 import { isInRange } from "../../src/clock/civil.ts";
 import { type ClockSpec, parseClockSpec } from "../../src/clock/spec.ts";
 import { nanoseconds } from "../../src/units.ts";
@@ -17,6 +18,7 @@ const duration = (sign: 1 | -1, months: bigint, exact: bigint): CalendarDuration
 	exact: nanoseconds(exact),
 });
 
+/** As a base of a clock spec. */
 const parseDuration = (text: string): CalendarDuration => {
 	const spec: ClockSpec = parseClockSpec(text);
 	assert.ok(spec.kind === "clock" && spec.base.kind === "offset", text);
@@ -136,3 +138,27 @@ test("ISO 8601 durations mean what Temporal says", () => {
 		}),
 	);
 });
+
+const aloneRows: readonly (readonly [string, string, CalendarDuration])[] = [
+	["without a sign goes forward", "30d", duration(1, 0n, 30n * DAY)],
+	["with a plus goes forward", "+1mo2w", duration(1, 1n, 14n * DAY)],
+	["with a minus goes back", "-PT5M", duration(-1, 0n, 300n * SECOND)],
+	["in hours, minutes and seconds", "01:30:00", duration(1, 0n, 5400n * SECOND)],
+];
+
+for (const [name, text, expected] of aloneRows) {
+	test(`a duration on its own ${name}: ${text}`, () => assert.deepEqual(parseDurationAlone(text), expected));
+}
+
+const refusedAlone: readonly (readonly [string, string, RegExp])[] = [
+	["nothing", "", /^duration "": position 1: expected a number/],
+	["a word behind it", "30d frozen", /^duration "30d frozen": position 4: unexpected " frozen"/],
+	["an unknown unit", "30q", /^duration "30q": position 3: unknown unit "q"/],
+	["a space in front", " 30d", /^duration " 30d": position 1: expected a number/],
+];
+
+for (const [name, text, message] of refusedAlone) {
+	test(`a duration on its own is refused: ${name}`, () => {
+		assert.throws(() => parseDurationAlone(text), { code: "ERR_VSYSCALL_CLOCK_SPEC", message });
+	});
+}

@@ -6,13 +6,40 @@ import { type ClockSpec, formatClockSpec, parseClockSpec } from "../../src/clock
 import { anySpec } from "./arbitraries.ts";
 
 const hour = { kind: "offset", duration: { sign: 1, months: 0n, exact: 3_600_000_000_000n } };
+const now = { kind: "now" };
+const ticking = { kind: "ticking" };
+const frozen = { kind: "frozen" };
+const clock = (base: unknown, motion: unknown): unknown => ({ kind: "clock", base, motion });
+const file = (follow: string): unknown => ({ kind: "file", follow });
+const drift = (partsPerTrillion: bigint): unknown => ({ kind: "drift", partsPerTrillion });
+const step = (by: bigint): unknown => ({ kind: "step", by });
 
 const rows: readonly (readonly [string, string, unknown])[] = [
 	["host is the host's clock", "host", { kind: "host" }],
-	["frozen alone stands at the anchor", "frozen", { kind: "clock", base: { kind: "now" }, isFrozen: true }],
-	["a base ticks", "+1h", { kind: "clock", base: hour, isFrozen: false }],
-	["a base can be frozen", "+1h frozen", { kind: "clock", base: hour, isFrozen: true }],
-	["spaces can be many and around", "  +1h   frozen  ", { kind: "clock", base: hour, isFrozen: true }],
+	["frozen alone stands at the anchor", "frozen", clock(now, frozen)],
+	["a base ticks", "+1h", clock(hour, ticking)],
+	["a base can be frozen", "+1h frozen", clock(hour, frozen)],
+	["spaces can be many and around", "  +1h   frozen  ", clock(hour, frozen)],
+	["a drift alone starts now", "drift=5", clock(now, drift(5_000_000n))],
+	["a base can drift", "+1h drift=5", clock(hour, drift(5_000_000n))],
+	["a drift can be back", "drift=-12.5", clock(now, drift(-12_500_000n))],
+	["a drift can have a plus", "drift=+0.25", clock(now, drift(250_000n))],
+	["a drift has six digits behind the point", "drift=0.000001", clock(now, drift(1n))],
+	["zeros behind the sixth digit change nothing", "drift=1.0000000000", clock(now, drift(1_000_000n))],
+	["a drift can be next to a million", "drift=-999999.999999", clock(now, drift(1n - 10n ** 12n))],
+	["a drift can be nothing", "drift=-0", clock(now, drift(0n))],
+	["a step alone starts now", "step=1s", clock(now, step(1_000_000_000n))],
+	["a base can step", "+1h step=1d2h", clock(hour, step(93_600_000_000_000n))],
+	["a step without a unit is in seconds", "step=0.5", clock(now, step(500_000_000n))],
+	["a step can be an ISO 8601 duration", "step=PT1M", clock(now, step(60_000_000_000n))],
+	["a file goes to the next space", "%/tmp/now frozen", clock(file("/tmp/now"), frozen)],
+	["a file can be relative", "%now", clock(file("now"), ticking)],
+	[
+		"a file can have quotes",
+		'%"/tmp/the \\"time\\" \\\\" drift=1',
+		clock(file('/tmp/the "time" \\'), drift(1_000_000n)),
+	],
+	["a quote inside a file is a character", '%a"b', clock(file('a"b'), ticking)],
 ];
 
 for (const [name, text, expected] of rows) {
@@ -26,6 +53,9 @@ const formatRows: readonly (readonly [string, string, string])[] = [
 	["an instant in UTC", "2026-07-01 12:00[Europe/Paris] frozen", "@2026-07-01T10:00:00Z frozen"],
 	["a local time without a zone", "2026-07-01", "@2026-07-01T00:00:00"],
 	["seconds since 1970 as a date", "@0", "@1970-01-01T00:00:00Z"],
+	["a drift without a plus and zeros", "drift=+007.500", "drift=7.5"],
+	["a step in units", "@0 step=90", "@1970-01-01T00:00:00Z step=1m30s"],
+	["a file without needless quotes", '%"/tmp/now"', "%/tmp/now"],
 ];
 
 for (const [name, text, expected] of formatRows) {
@@ -33,28 +63,57 @@ for (const [name, text, expected] of formatRows) {
 }
 
 test("format: the host's clock without a freeze is host", () => {
-	assert.equal(formatClockSpec({ kind: "clock", base: { kind: "now" }, isFrozen: false }), "host");
+	assert.equal(formatClockSpec({ kind: "clock", base: { kind: "now" }, motion: { kind: "ticking" } }), "host");
 });
 
 /** The position counts from 0; the text of the message from 1. */
 const errorRows: readonly (readonly [string, string, number, RegExp])[] = [
 	["an empty spec", "", 0, /the spec is empty/],
 	["only spaces", "   ", 3, /the spec is empty/],
-	["an unknown word", "tomorrow", 0, /unknown word "tomorrow" \(expected .*frozen; host\)/],
+	["an unknown word", "tomorrow", 0, /unknown word "tomorrow" \(expected .*; host\)/],
 	["frozen is lower case", "Frozen", 0, /unknown word "Frozen"/],
 	["a base behind frozen", "frozen +1d", 7, /unexpected "\+1d"/],
 	["frozen twice", "+1d frozen frozen", 11, /frozen is there twice/],
 	["a word behind host", "host frozen", 5, /nothing can follow host/],
 	["an unknown word behind a base", "+1d slow", 4, /unexpected "slow"/],
-	["a rate", "x2", 0, /"x2" is not in this release yet \(it has: .*\)/],
-	["a rate behind a base", "+1d x2", 4, /"x2" is not in this release yet/],
-	["a later word behind host", "host x2", 5, /"x2" is not in this release yet/],
-	["paused", "paused", 0, /"paused" is not in this release yet/],
-	["auto", "frozen auto", 7, /"auto" is not in this release yet/],
-	["step", "@0 step=1s", 3, /"step=1s" is not in this release yet/],
-	["drift", "drift=5", 0, /"drift=5" is not in this release yet/],
-	["strobe", "strobe=1s/2s", 0, /"strobe=1s\/2s" is not in this release yet/],
-	["a file", "%/tmp/time", 0, /"%\/tmp\/time" is not in this release yet/],
+	["a rate", "x2", 0, /not yet: "x2" moves sleeps and timeouts too, and waits do not follow the clock yet/],
+	["a rate with a fraction", "x0.5", 0, /not yet: "x0\.5" moves sleeps/],
+	["a rate behind a base", "+1d x2", 4, /not yet: "x2" moves sleeps/],
+	["a later word behind host", "host x2", 5, /not yet: "x2" moves sleeps/],
+	["a rate that is no number", "xtwo", 0, /unknown word "xtwo"/],
+	[
+		"a rate that is no number behind a base",
+		"+1d x",
+		4,
+		/unexpected "x" \(only frozen, drift=PPM or step=DURATION can follow\)/,
+	],
+	["paused", "paused", 0, /not yet: "paused" moves sleeps/],
+	["auto", "frozen auto", 7, /not yet: "auto" moves sleeps/],
+	["strobe", "strobe=1s/2s", 0, /not yet: "strobe=1s\/2s" is not in this release/],
+	["a drift without a number", "drift=", 6, /expected a number of parts per million/],
+	["a drift with a sign alone", "drift=-", 7, /expected a number of parts per million/],
+	["a drift with a point alone", "drift=1.", 8, /expected a number/],
+	["a drift with a comma", "drift=1,5", 7, /the decimal separator is "\."/],
+	["a drift of seven digits behind the point", "drift=0.0000001", 7, /at most 6 digits behind the point/],
+	["a drift of a million", "+1h drift=1000000", 10, /less than 1000000 parts per million/],
+	["a drift back of a million", "drift=-1000000", 6, /less than 1000000 parts per million/],
+	["a drift of very many digits", `drift=${"9".repeat(31)}`, 6, /expected a number of parts per million/],
+	["a drift with a unit", "drift=5ppm", 7, /unexpected "ppm"/],
+	["a step without a length", "step=", 5, /expected a number/],
+	["a step with a sign", "step=-1s", 5, /expected a number/],
+	["a step of nothing", "step=0", 5, /a step is more than 0 \(a clock that stands is frozen\)/],
+	["a step of months", "step=1mo", 5, /a step has no months or years/],
+	["a step that is too long", "step=20001d5000w9999999d", 5, /longer than 20000 years/],
+	["frozen and a drift", "frozen drift=5", 7, /a clock has one of frozen and drift, not both/],
+	["a drift and a step", "+1h drift=5 step=1s", 12, /a clock has one of drift and step, not both/],
+	["a step twice", "step=1s step=1s", 8, /step is there twice/],
+	["a file without a name", "%", 1, /expected the name of a file/],
+	["a file without a name before a word", "% frozen", 1, /expected the name of a file/],
+	["a file with nothing in its quotes", '%""', 1, /expected the name of a file/],
+	["a file without its closing quote", '%"/tmp/now', 1, /expected a name in quotes/],
+	["a file with an unknown escape", '%"\\n"', 1, /expected a name in quotes/],
+	["a file with a NUL", "%a\0b", 1, /no NUL in its name/],
+	["letters behind the quotes", '%"a"b', 4, /unexpected "b"/],
 	["a tab is not a space", "+1d\tfrozen", 3, /unexpected "\\tfrozen"/],
 
 	["a bare number", "1663468944", 0, /a number needs "@" .* or a sign .*, for example @1663468944 or \+3600$/],
@@ -189,7 +248,7 @@ const refuseOrRoundTrip = (text: string): void => {
 };
 
 const fragments = fc.constantFrom(
-	..."+ - @ % : . , T Z [ ] P y mo w d h m s ms us ns frozen host x2 2026 -01 -31 12 :30 :59 .5 000044 99999".split(
+	..."+ - @ % : . , T Z [ ] P y mo w d h m s ms us ns frozen host x2 drift= step= 2026 -01 -31 12 :30 :59 .5 000044 99999".split(
 		" ",
 	),
 	" ",
@@ -223,8 +282,9 @@ test("a part of a spec, or a spec with one character changed, gives a spec or a 
 });
 
 test("a text of 100,000 characters is answered at once", { timeout: 10_000 }, () => {
-	for (const part of ["+", "1", "+1h", " ", "@", "[", "frozen ", "1.", "P", ":"]) {
+	for (const part of ["+", "1", "+1h", " ", "@", "[", "frozen ", "1.", "P", ":", "%", '%"', "drift=", "step=1"]) {
 		const repeated = part.repeat(100_000 / part.length);
-		for (const text of [repeated, `+${repeated}`, `@${repeated}`, `2026-01-01${repeated}`]) refuseOrRoundTrip(text);
+		for (const before of ["", "+", "@", "2026-01-01", "%", '%"', "drift=", "step="])
+			refuseOrRoundTrip(before + repeated);
 	}
 });

@@ -25,6 +25,14 @@ const slotBytes = (bytes: Uint8Array, word: bigint, isOther = false): Uint8Array
 const offset = (value: bigint): WallClock => ({ kind: "offset", offset: nanoseconds(value) });
 const frozen = (value: bigint): WallClock => ({ kind: "frozen", at: nanoseconds(value) });
 
+const drift = (hostAnchor: bigint, at: bigint, rate: bigint): WallClock => ({
+	kind: "drift",
+	hostAnchor: nanoseconds(hostAnchor),
+	at: nanoseconds(at),
+	rate,
+});
+const step = (at: bigint, by: bigint): WallClock => ({ kind: "step", at: nanoseconds(at), by: nanoseconds(by) });
+
 const anyNanoseconds = fc.oneof(
 	fc.bigInt(-LIMIT, LIMIT - 1n),
 	fc.bigInt(-40n * LIMIT, 40n * LIMIT),
@@ -35,6 +43,10 @@ const clocks: fc.Arbitrary<WallClock> = fc.oneof(
 	fc.constant<WallClock>({ kind: "host" }),
 	anyNanoseconds.map(offset),
 	anyNanoseconds.map(frozen),
+	fc
+		.tuple(anyNanoseconds, anyNanoseconds, fc.bigInt(1n - (1n << 40n), (1n << 40n) - 1n))
+		.map(([anchor, at, rate]) => drift(anchor, at, rate)),
+	fc.tuple(anyNanoseconds, fc.bigInt(1n, 40n * LIMIT)).map(([at, by]) => step(at, by)),
 );
 
 /** An offset of 0 is the host's clock. */
@@ -222,6 +234,9 @@ describe("a push", () => {
 			offset(3n * LIMIT),
 			offset(-3n * LIMIT),
 			frozen(1n),
+			drift(-5n, 7n, -3n),
+			step(8n * E9, 2n * E9),
+			drift(5n * LIMIT, -1n, (1n << 40n) - 1n),
 			offset(-1n),
 		];
 		for (const clock of [...pushes, { kind: "host" } as const, ...pushes.toReversed()]) {
@@ -244,5 +259,18 @@ describe("a push", () => {
 		const before = bytes.slice();
 		page.push(offset(-5n));
 		assert.deepEqual(bytes, before);
+	});
+
+	test("writes a drift and a step to their fields", () => {
+		const bytes = newBytes();
+		const page = new VvarPage(bytes, TAI);
+		const fields = (): readonly bigint[] => {
+			const words = wordsOf(slotBytes(bytes, wordOf(bytes)));
+			return [...words.subarray(0, 7)].map((word) => BigInt.asIntN(64, word));
+		};
+		page.push(drift(-1n, 3n * E9 + 4n, -5n));
+		assert.deepEqual(fields(), [BigInt(layout.SLOT_KIND_DRIFT), 3n, 4n, TAI, -1n, E9 - 1n, -5n]);
+		page.push(step(-1n, 2n * E9 + 6n));
+		assert.deepEqual(fields(), [BigInt(layout.SLOT_KIND_TRAP), -1n, E9 - 1n, TAI, 2n, 6n, 0n]);
 	});
 });

@@ -1,0 +1,146 @@
+/** faketime's command line and variables. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type FaketimeArguments, readFaketimeArguments } from "../../src/faketime/arguments.ts";
+import { type FaketimeSettings, readFaketimeVariables, timestampIn } from "../../src/faketime/variables.ts";
+
+const run = (given: Partial<FaketimeArguments & { kind: "run" }>): FaketimeArguments => ({
+	kind: "run",
+	timestamp: "T",
+	isAdvanced: false,
+	dateProgram: "date",
+	command: ["prog"],
+	withoutEffect: [],
+	...given,
+});
+
+const rows: readonly (readonly [name: string, args: string, expected: FaketimeArguments])[] = [
+	["a timestamp and a program", "T prog", run({})],
+	["arguments of the program", "T prog -f -m --help", run({ command: ["prog", "-f", "-m", "--help"] })],
+	["the advanced forms", "-f +1d prog", run({ timestamp: "+1d", isAdvanced: true })],
+	["an offset back is no option", "-f -15d prog", run({ timestamp: "-15d", isAdvanced: true })],
+	["a program that reads dates", "--date-prog gdate T prog", run({ dateProgram: "gdate" })],
+	["what asks for the monotonic clocks to be real", "--exclude-monotonic T prog", run({})],
+	["options without effect", "-m --disable-shm T prog", run({ withoutEffect: ["-m", "--disable-shm"] })],
+	["-- before the program", "T -- prog", run({})],
+	["-- in the place of the timestamp", "-- prog", run({ timestamp: undefined })],
+	["-- in the place of the timestamp, once", "-- -- prog", run({ timestamp: undefined, command: ["--", "prog"] })],
+	["help", "-h", { kind: "help" }],
+	["help in full, behind options", "-m --help", { kind: "help" }],
+	["the version", "-v", { kind: "version" }],
+	["the version in full", "--version", { kind: "version" }],
+];
+
+for (const [name, args, expected] of rows) {
+	test(`faketime's arguments: ${name} (${args})`, () => {
+		assert.deepEqual(readFaketimeArguments(args.split(" ")), expected);
+	});
+}
+
+const refusals: readonly (readonly [name: string, args: readonly string[], message: RegExp])[] = [
+	["nothing", [], /^there is no timestamp: expected \[OPTIONS\] TIMESTAMP PROGRAM/],
+	["options alone", ["-f"], /^there is no timestamp/],
+	["no program", ["T"], /^there is no program: expected/],
+	["no program behind --", ["T", "--"], /^there is no program: expected/],
+	["no program without a timestamp", ["--"], /^there is no program: expected/],
+	["an unknown option", ["-z", "T", "prog"], /^unknown option "-z": expected/],
+	["an unknown long option", ["--rate", "T", "prog"], /^unknown option "--rate": expected/],
+	["another process id", ["-p", "12", "T", "prog"], /^not yet: -p pretends another process id/],
+	["a date program that is missing", ["--date-prog"], /^--date-prog needs the path of a program/],
+];
+
+for (const [name, args, message] of refusals) {
+	test(`faketime's arguments: ${name} is refused (${args.join(" ")})`, () => {
+		assert.throws(() => readFaketimeArguments(args), { code: "ERR_VSYSCALL_FAKETIME", message });
+	});
+}
+
+const settings = (given: Partial<FaketimeSettings>): FaketimeSettings => ({
+	timestamp: undefined,
+	timestampFiles: ["/etc/faketimerc"],
+	format: "%Y-%m-%d %T",
+	followFile: undefined,
+	followsAbsolutely: false,
+	withoutEffect: [],
+	warnings: [],
+	...given,
+});
+
+const variableRows: readonly (readonly [name: string, Record<string, string>, Partial<FaketimeSettings>])[] = [
+	["none", {}, {}],
+	["others", { PATH: "/bin", TZ: "UTC" }, {}],
+	["FAKETIME", { FAKETIME: "+1d" }, { timestamp: "+1d" }],
+	["an empty FAKETIME", { FAKETIME: "" }, { timestamp: "" }],
+	[
+		"files, in their order",
+		{ FAKETIME_TIMESTAMP_FILE: "/t", HOME: "/home/u" },
+		{ timestampFiles: ["/t", "/home/u/.faketimerc", "/etc/faketimerc"] },
+	],
+	["FAKETIME_FMT", { FAKETIME_FMT: "%s" }, { format: "%s" }],
+	["FAKETIME_FOLLOW_FILE", { FAKETIME_FOLLOW_FILE: "/f" }, { followFile: "/f" }],
+	["FAKETIME_FOLLOW_ABSOLUTE", { FAKETIME_FOLLOW_ABSOLUTE: "1" }, { followsAbsolutely: true }],
+	["FAKETIME_FOLLOW_ABSOLUTE, off", { FAKETIME_FOLLOW_ABSOLUTE: "0" }, {}],
+	[
+		"those that ask for what is so",
+		{ FAKETIME_DONT_FAKE_MONOTONIC: "1", DONT_FAKE_MONOTONIC: "1", NO_FAKE_STAT: "1" },
+		{},
+	],
+	[
+		"those without effect, by name",
+		{ FAKETIME_SHARED: "x", FAKETIME_NO_CACHE: "1", FAKETIME_DEBUG: "1", FAKETIME_DONT_RESET: "1" },
+		{ withoutEffect: ["FAKETIME_DEBUG", "FAKETIME_DONT_RESET", "FAKETIME_NO_CACHE", "FAKETIME_SHARED"] },
+	],
+	["those that are off", { FAKERANDOM_SEED: "", FAKE_UTIME: "0" }, {}],
+	[
+		"one that is misspelt",
+		{ FAKETIME_FORMAT: "%s" },
+		{ warnings: ["FAKETIME_FORMAT is no variable of faketime's and is ignored"] },
+	],
+	[
+		"the library",
+		{ LD_PRELOAD: "/usr/lib/faketime/libfaketime.so.1" },
+		{ warnings: ["LD_PRELOAD has libfaketime, which moves the time once more: unset it"] },
+	],
+];
+
+for (const [name, variables, expected] of variableRows) {
+	test(`faketime's variables: ${name}`, () => {
+		assert.deepEqual(readFaketimeVariables(variables), settings(expected));
+	});
+}
+
+const NOT_YET = [
+	"FAKETIME_ONLY_CMDS FAKETIME_SKIP_CMDS FAKETIME_START_AFTER_SECONDS FAKETIME_STOP_AFTER_SECONDS",
+	"FAKETIME_START_AFTER_NUMCALLS FAKETIME_STOP_AFTER_NUMCALLS FAKETIME_SPAWN_TARGET FAKETIME_SPAWN_SECONDS",
+	"FAKETIME_SPAWN_NUMCALLS FAKE_UTIME FAKETIME_UPDATE_TIMESTAMP_FILE FAKETIME_FAKEPID FAKERANDOM_SEED",
+	"FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE",
+].flatMap((names) => names.split(" "));
+
+for (const name of NOT_YET) {
+	test(`faketime's variables: ${name} is refused`, () => {
+		const message = new RegExp(`^not yet: ${name}: .*; unset it$`);
+		assert.throws(() => readFaketimeVariables({ [name]: "1" }), { code: "ERR_VSYSCALL_FAKETIME", message });
+	});
+}
+
+const NEEDLESS = [
+	"FAKETIME_NO_CACHE FAKETIME_CACHE_DURATION FAKETIME_XRESET FAKETIME_DONT_RESET FAKETIME_SHARED FAKETIME_DISABLE_SHM",
+	"FAKETIME_FLSHM FAKETIME_SHM_DIR FAKETIME_FORCE_MONOTONIC_FIX FAKETIME_WAIT_MS FAKETIME_IGNORE_SYMBOLS",
+].flatMap((names) => names.split(" "));
+
+for (const name of NEEDLESS) {
+	test(`faketime's variables: ${name} is without effect`, () => {
+		assert.deepEqual(readFaketimeVariables({ [name]: "1" }).withoutEffect, [name]);
+	});
+}
+
+const fileRows: readonly (readonly [name: string, content: string, expected: string | undefined])[] = [
+	["the first line", "+1d\n+2d\n", "+1d"],
+	["behind comments, empty and indented lines", "# a\n; b\n\n +9d\n+2d x1\n", "+2d x1"],
+	["with ends of lines as on Windows", "+1d\r\n", "+1d"],
+	["nowhere", "# a\n", undefined],
+];
+
+for (const [name, content, expected] of fileRows) {
+	test(`a file of faketime's has its timestamp: ${name}`, () => assert.equal(timestampIn(content), expected));
+}
