@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn as spawnProcess, type SpawnOptions } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { isClockName } from "./clock-file/clock-name.ts";
 import { parseClockSpec } from "./clock/spec.ts";
 import { parseMode, type RequestedMode } from "./vsyscall/mode.ts";
 
@@ -12,7 +13,8 @@ const CLI = fileURLToPath(new URL("../vsyscall.cjs", import.meta.url));
 
 export interface ProgramOptions extends SpawnOptions {
 	/**
-	 * The time that the program and everything it starts see: a clock spec, see docs/clock-spec.md.
+	 * The time that the program and everything it starts see: a clock spec (docs/clock-spec.md), or the name of a clock that
+	 * `createClock` or `vsyscall clock create` has made (docs/clocks.md).
 	 *
 	 * @default "host"
 	 */
@@ -44,14 +46,14 @@ export interface ProgramOptions extends SpawnOptions {
  *
  * All other options are those of child_process.spawn; `shell` and `argv0` apply to the supervisor and are of no use here.
  *
- * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC when `clock` is not a clock spec.
+ * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC when `clock` is neither a clock spec nor a name.
  * @throws {VsyscallError} ERR_VSYSCALL_MODE when `vsyscall` is not a mode.
  * @example
  *     const server = spawn("redis-server", ["--port", "0"], { clock: "+30d", stdio: "inherit" });
  */
 export const spawn = (file: string, args: readonly string[] = [], options: ProgramOptions = {}): ChildProcess => {
 	const { clock = "host", onFailure = "refuse", vsyscall = "auto", patch = true, ...spawnOptions } = options;
-	parseClockSpec(clock);
+	if (!isClockName(clock)) parseClockSpec(clock);
 	parseMode(vsyscall);
 	const flags = ["--clock", clock, "--on-failure", onFailure, "--vsyscall", vsyscall, ...(patch ? [] : ["--no-patch"])];
 	const command = [CLI, "run", ...flags, "--", file, ...args];

@@ -5,6 +5,7 @@ import { Command, CommanderError, Option } from "commander";
 import { readFaketimeArguments } from "../faketime/arguments.ts";
 import { dieOf } from "../linux/exit.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "../supervisor/exit-status.ts";
+import { addClockCommand } from "./clock.ts";
 import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
 import { exitCodeOf, say, sayError } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
@@ -84,6 +85,7 @@ const runCommand = program
 	.passThroughOptions()
 	.action(async (command: string[], flags: RunFlags) => endLike(await runProgram(command, flags)));
 
+addClockCommand(program);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
 program.command("faketime").description("the same with the arguments and variables of faketime");
 

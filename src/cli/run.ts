@@ -1,5 +1,8 @@
 /** `vsyscall run`: flags -> a clock, anchored now -> a supervised program. */
-import { anchorClock } from "../clock/clock.ts";
+import { anchorNow } from "../clock-file/anchor.ts";
+import { ClockFile } from "../clock-file/clock-file.ts";
+import { isClockName } from "../clock-file/clock-name.ts";
+import type { WallClock } from "../clock/clock.ts";
 import { type ClockSpec, followedFile, parseClockSpec } from "../clock/spec.ts";
 import { VsyscallError } from "../errors.ts";
 import { checkHost } from "../linux/host-check.ts";
@@ -9,7 +12,6 @@ import { run } from "../supervisor/run.ts";
 import type { OnFailure } from "../supervisor/supervisor.ts";
 import { parseMode } from "../vsyscall/mode.ts";
 import { say } from "./messages.ts";
-import { hostRealtime } from "../linux/host-vdso.ts";
 
 export interface RunFlags {
 	readonly clock: string;
@@ -23,8 +25,6 @@ export interface RunFlags {
 
 const counted = (count: number, thing: string): string => `${count} ${thing}${count === 1 ? "" : "s"}`;
 
-const localZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone;
-
 /** Clocks that have a text and an arithmetic, and that a run does not serve. */
 const refuseUnserved = (spec: ClockSpec): void => {
 	if (spec.kind === "host") return;
@@ -36,20 +36,21 @@ const refuseUnserved = (spec: ClockSpec): void => {
 	);
 };
 
+/** The clock of that name, or one for this run alone. */
+const openClock = (text: string): WallClock | ClockFile => {
+	if (isClockName(text)) return ClockFile.open(text);
+	const spec = parseClockSpec(text);
+	refuseUnserved(spec);
+	return anchorNow(spec);
+};
+
 export const runProgram = async (command: readonly string[], flags: RunFlags): Promise<ExitStatus> => {
 	checkHost();
 	const mode = parseMode(flags.vsyscall);
-	const spec = parseClockSpec(flags.clock);
-	refuseUnserved(spec);
-	const anchor = {
-		realtime: hostRealtime(),
-		get zone() {
-			return localZone();
-		},
-	};
+	const clock = openClock(flags.clock);
 	const { status, page } = await run({
 		command: inheritedArguments(command),
-		clock: anchorClock(spec, anchor),
+		clock,
 		onFailure: flags.onFailure,
 		vsyscall: { mode, patches: flags.patch },
 		report: say,

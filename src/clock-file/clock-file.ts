@@ -88,7 +88,7 @@ export class ClockFile {
 		this.readableFd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
 		this.#bytes = mapShared(fd, 0, PAGE_SIZE);
 		try {
-			this.#page = VvarPage.open(this.#bytes, readTaiOffset());
+			this.#page = VvarPage.open(this.#bytes);
 		} catch (error) {
 			unmap(this.#bytes);
 			throw error instanceof VsyscallError ? errors.unusable(name, error.message) : error;

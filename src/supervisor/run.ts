@@ -1,4 +1,6 @@
 /** One run: a program under a clock, from the command to the status that it ends with. */
+import type { ClockFile } from "../clock-file/clock-file.ts";
+import { noteUncovered } from "../clock-file/members.ts";
 import type { WallClock } from "../clock/clock.ts";
 import { verifyImage } from "../elf/verify.ts";
 import { VsyscallError } from "../errors.ts";
@@ -24,7 +26,8 @@ import { type OnFailure, Supervisor } from "./supervisor.ts";
 export interface RunOptions {
 	/** The command, byte for byte. */
 	readonly command: readonly Uint8Array[];
-	readonly clock: WallClock;
+	/** A clock for this run alone, or one that has a name. */
+	readonly clock: WallClock | ClockFile;
 	readonly onFailure: OnFailure;
 	readonly vsyscall: {
 		readonly mode: RequestedMode;
@@ -50,12 +53,15 @@ interface Prepared {
 	readonly policy: PagePolicy | undefined;
 }
 
+/** Whether the time of the run is and stays the host's. */
+const isHostClock = (clock: RunOptions["clock"]): boolean => "kind" in clock && clock.kind === "host";
+
 const prepare = (options: RunOptions): Prepared => {
 	const host = readHostImage();
 	const policy = decidePolicy({
 		requested: options.vsyscall.mode,
 		host: probeHostVsyscall(),
-		isHostClock: options.clock.kind === "host",
+		isHostClock: isHostClock(options.clock),
 		patches: options.vsyscall.patches,
 	});
 	const image = buildImage(host.vdso, { hasEntryPage: policy?.patches ?? false, copy: policy?.copy ?? "none" });
@@ -152,9 +158,12 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		pageFile,
 		onFailure: options.onFailure,
 		hasForeignChildren: waitForAny().kind !== "no-children",
-		isHostClock: options.clock.kind === "host",
+		isHostClock: isHostClock(options.clock),
 		report: options.report,
 		trace: options.trace,
+		uncovered: (pid, reason) => {
+			if (!("kind" in options.clock)) noteUncovered(options.clock, pid, reason);
+		},
 		page: policy === undefined ? undefined : { policy, image, clock: () => pageFile.clock },
 		mode: options.vsyscall.mode,
 		jobStop: new JobStop(),

@@ -46,6 +46,8 @@ export interface SupervisorOptions {
 	readonly report: (message: string) => void;
 	/** One line for `--verbose`. */
 	readonly trace: (message: string) => void;
+	/** Told of every process that runs in real time. */
+	readonly uncovered: (pid: number, reason: string) => void;
 	/** What was asked for the vsyscall page. */
 	readonly mode: RequestedMode;
 	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
@@ -294,6 +296,7 @@ export class Supervisor {
 		const name = `${programName(tid)} (pid ${tid})`;
 		if (onFailure === "warn") {
 			report(`${name} ${reason}; it runs in real time`);
+			this.#options.uncovered(tid, reason);
 			this.#enter(task);
 			return;
 		}

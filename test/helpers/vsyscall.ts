@@ -21,6 +21,8 @@ export interface RunSettings {
 	readonly uid?: number;
 	readonly gid?: number;
 	readonly input?: string;
+	/** The test writes to the program's stdin while it runs, and ends it. @default false */
+	readonly interactive?: boolean;
 	/** @default 60_000 */
 	readonly timeoutMs?: number;
 	/** The test ends what is left itself (daemons). @default false */
@@ -77,7 +79,7 @@ export const startCommand = (file: string, args: readonly string[], settings: Ru
 	const [name = MARK, value = ""] = mark.split("=");
 	const options: SpawnOptions = {
 		env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC", ...settings.env, [name]: value },
-		stdio: [settings.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+		stdio: [settings.input === undefined && settings.interactive !== true ? "ignore" : "pipe", "pipe", "pipe"],
 		...(settings.cwd === undefined ? {} : { cwd: settings.cwd }),
 		...(settings.uid === undefined ? {} : { uid: settings.uid }),
 		...(settings.gid === undefined ? {} : { gid: settings.gid }),

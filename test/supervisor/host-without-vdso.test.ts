@@ -70,6 +70,7 @@ const supervise = async (
 		page: undefined,
 		report: (message) => reports.push(message),
 		trace: () => {},
+		uncovered: () => {},
 		jobStop: { programStopped: () => {}, programContinued: () => {} },
 	});
 	const bytes = command.map((word) => new TextEncoder().encode(word));

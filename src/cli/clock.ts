@@ -1,0 +1,164 @@
+/** `vsyscall clock VERB`: names and words -> a change of a named clock, or what is to be said of one. */
+import { writeSync } from "node:fs";
+import type { Command } from "commander";
+import { VsyscallError } from "../errors.ts";
+import { type Clock, type ClockState, createClock, listClocks, openClock } from "../named-clock.ts";
+import { table } from "./format/table.ts";
+
+const STDOUT = 1;
+
+interface Output {
+	readonly json?: boolean;
+}
+
+const print = (text: string): void => {
+	try {
+		writeSync(STDOUT, text);
+	} catch {
+		// Nobody reads.
+	}
+};
+
+const printJson = (value: unknown): void => print(`${JSON.stringify(value, undefined, "\t")}\n`);
+
+const stateAsJson = ({ name, time, kind, spec, createdAt }: ClockState): Readonly<Record<string, string>> => ({
+	name,
+	time: time.toString(),
+	kind,
+	spec,
+	createdAt: createdAt.toISOString(),
+});
+
+const withClock = async (name: string, use: (clock: Clock) => unknown): Promise<void> => {
+	const clock = openClock(name);
+	try {
+		await use(clock);
+	} finally {
+		clock.close();
+	}
+};
+
+/** Says what the clock shows after a change. */
+const change = (name: string, make: (clock: Clock) => Promise<unknown>): Promise<void> =>
+	withClock(name, async (clock) => {
+		const time = await make(clock);
+		print(`${String(time)}\n`);
+	});
+
+const show = (state: ClockState, { json }: Output): void => {
+	if (json === true) return printJson(stateAsJson(state));
+	print(`${state.time.toString()}  ${state.spec}\n`);
+};
+
+const list = ({ json }: Output): void => {
+	const states = listClocks().flatMap((name) => {
+		try {
+			const clock = openClock(name);
+			const state = { ...clock.state(), processes: clock.processes().length };
+			clock.close();
+			return [state];
+		} catch (error) {
+			if (error instanceof VsyscallError) return [];
+			throw error;
+		}
+	});
+	if (json === true) return printJson(states.map((state) => ({ ...stateAsJson(state), processes: state.processes })));
+	if (states.length === 0) return;
+	const rows = states.map((state) => [state.name, state.time.toString(), state.spec, String(state.processes)]);
+	print(table([["NAME", "TIME", "SPEC", "PROCESSES"], ...rows]));
+};
+
+const ps = (clock: Clock, { json }: Output): void => {
+	const members = clock.processes();
+	if (json === true) {
+		return printJson(
+			members.map(({ pid, command, startedAt, uncovered }) => ({
+				pid,
+				command,
+				startedAt: startedAt.toISOString(),
+				covered: uncovered === undefined,
+				...(uncovered === undefined ? {} : { reason: uncovered }),
+			})),
+		);
+	}
+	if (members.length === 0) return;
+	const rows = members.map(({ pid, command, startedAt, uncovered }) => [
+		String(pid),
+		startedAt.toISOString().replace(/\.\d+Z$/, "Z"),
+		uncovered ?? "yes",
+		command.join(" "),
+	]);
+	print(table([["PID", "STARTED", "COVERED", "COMMAND"], ...rows]));
+};
+
+const remove = (clock: Clock, { force }: { readonly force?: boolean }): void => {
+	const count = clock.processes().length;
+	if (count > 0 && force !== true) {
+		throw new VsyscallError(
+			"ERR_VSYSCALL_CLOCK",
+			`${count} ${count === 1 ? "process is" : "processes are"} on the clock ${clock.name} (vsyscall clock ps ${clock.name} lists them): end them first, or --force removes the name and leaves them its time`,
+		);
+	}
+	clock.remove();
+};
+
+/** The arguments that begin like options, "-1h30m", go to where they are meant. */
+const verb = (parent: Command, words: string, description: string): Command =>
+	parent.command(words).description(description).allowUnknownOption();
+
+const EXAMPLES = `
+Examples:
+  vsyscall clock create shop '@2027-01-31T23:59:00Z'
+  vsyscall run --clock shop -- redis-server &
+  vsyscall clock advance shop 30d`;
+
+/** Adds `clock` and its verbs, which inherit the settings of `program`. */
+export const addClockCommand = (program: Command): void => {
+	const command = program
+		.command("clock")
+		.description("make, steer and look at clocks that many programs share")
+		.addHelpText("after", EXAMPLES);
+	verb(command, "create <name> [spec]", "make a clock: the host's, or as the spec says").action(
+		async (name: string, spec?: string) => {
+			const clock = createClock(name, spec);
+			print(`${clock.now().toString()}\n`);
+			clock.close();
+		},
+	);
+	verb(command, "set <name> <spec>", "make it what a clock spec says, as of now").action((name: string, spec: string) =>
+		change(name, (clock) => clock.set(spec)),
+	);
+	verb(command, "advance <name> <duration>", "move it forward, by the calendar: 30d, 1h30m, P1M").action(
+		(name: string, duration: string) => change(name, (clock) => clock.fastForward(duration)),
+	);
+	verb(command, "freeze <name>", "make it stand; timers and sleeps run on").action((name: string) =>
+		change(name, (clock) => clock.freeze()),
+	);
+	verb(command, "resume <name>", "let it go on from where it stands").action((name: string) =>
+		change(name, (clock) => clock.resume()),
+	);
+	verb(command, "rate <name> <rate>", "not yet: waits do not follow the clock").action((name: string, rate: string) =>
+		withClock(name, () => {
+			throw new VsyscallError(
+				"ERR_VSYSCALL_CLOCK",
+				`not yet: a rate (${rate}) moves sleeps and timeouts too, and waits do not follow the clock yet; vsyscall clock set ${name} 'drift=PPM' lets the wall clock alone run faster or slower`,
+			);
+		}),
+	);
+	verb(command, "reset <name>", "make it the host's clock again").action((name: string) =>
+		change(name, (clock) => clock.reset()),
+	);
+	verb(command, "show <name>", "say what it shows")
+		.option("--json", "as JSON")
+		.action((name: string, output: Output) => withClock(name, (clock) => show(clock.state(), output)));
+	verb(command, "list", "list the clocks of this user").option("--json", "as JSON").action(list);
+	verb(command, "ps <name>", "list the processes that are on it, and those that could not be put on it")
+		.option("--json", "as JSON")
+		.action((name: string, output: Output) => withClock(name, (clock) => ps(clock, output)));
+	verb(command, "rm <name>", "remove it")
+		.option("--force", "even if processes are on it: they keep its time")
+		.action((name: string, options: { force?: boolean }) => withClock(name, (clock) => remove(clock, options)));
+	verb(command, "wait-until <name> <time>", "wait until it shows a time, whoever moves it").action(
+		(name: string, time: string) => change(name, (clock) => clock.waitUntil(time)),
+	);
+};

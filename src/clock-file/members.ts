@@ -1,0 +1,104 @@
+/**
+ * Who is on a named clock: the processes that have its page mapped, found where the kernel keeps that, so that nobody has to sign in
+ * or out; and those that a supervisor could not put on it, which it notes in a file beside the clock's.
+ *
+ *     RUNTIME/NAME.uncovered      a line of JSON for each: pid, startTime (clock ticks after boot), program, reason
+ */
+import { appendFileSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { isOwnProc, readProcFile } from "../linux/proc-file.ts";
+import type { ClockFile } from "./clock-file.ts";
+
+export interface Member {
+	readonly pid: number;
+	/** The words of its command line; its short name when it has none. */
+	readonly command: readonly string[];
+	readonly startedAt: Date;
+	/** Undefined for a process that is on the clock. */
+	readonly uncovered: string | undefined;
+}
+
+interface Note {
+	readonly pid: number;
+	readonly startTime: string;
+	readonly reason: string;
+}
+
+/** USER_HZ, which is the same on every x86 kernel: include/asm-generic/param.h. */
+const TICKS_PER_SECOND = 100;
+/** `starttime` of proc_pid_stat(5), counted from the field behind the name. */
+const START_TIME_FIELD = 19;
+
+const startTimeOf = (pid: number): string | undefined => {
+	const stat = readProcFile(pid, "stat");
+	if (stat === undefined) return undefined;
+	const text = Buffer.from(stat).toString("latin1");
+	return text.slice(text.lastIndexOf(")") + 2).split(" ")[START_TIME_FIELD];
+};
+
+const readText = (path: string): string => {
+	try {
+		return readFileSync(path, "utf8");
+	} catch {
+		return "";
+	}
+};
+
+const bootedAt = (): number => Number(/^btime (\d+)$/m.exec(readText("/proc/stat"))?.[1] ?? 0);
+
+const describe = (pid: number, uncovered: string | undefined): Member | undefined => {
+	const startTime = startTimeOf(pid);
+	if (startTime === undefined) return undefined;
+	const words = readText(`/proc/${pid}/cmdline`).split("\0").slice(0, -1);
+	const command = words.length > 0 ? words : [readText(`/proc/${pid}/comm`).trimEnd()];
+	const startedAt = new Date((bootedAt() + Number(startTime) / TICKS_PER_SECOND) * 1000);
+	return { pid, command, startedAt, uncovered };
+};
+
+/** Whether a process has a file mapped for reading alone: supervisors and controllers can write to theirs. */
+const mapsPage = (pid: number, { inode, name }: ClockFile): boolean =>
+	readText(`/proc/${pid}/maps`)
+		.split("\n")
+		.some((line) => /^\S+ r--s /.test(line) && line.includes(` ${inode} `) && line.includes(`${name}.clock`));
+
+const processes = (): readonly number[] =>
+	isOwnProc()
+		? readdirSync("/proc")
+				.filter((entry) => /^\d+$/.test(entry))
+				.map(Number)
+		: [];
+
+const notesPath = (clock: ClockFile): string => clock.path.replace(/\.clock$/, ".uncovered");
+
+const notesOf = (clock: ClockFile): readonly Note[] =>
+	readText(notesPath(clock))
+		.split("\n")
+		.filter((line) => line !== "")
+		.flatMap((line) => {
+			try {
+				return [JSON.parse(line) as Note];
+			} catch {
+				return [];
+			}
+		});
+
+/** Processes of this user, or of all when root asks, by pid. */
+export const membersOf = (clock: ClockFile): readonly Member[] => {
+	const covered = processes()
+		.filter((pid) => mapsPage(pid, clock))
+		.map((pid) => describe(pid, undefined));
+	const others = notesOf(clock)
+		.filter(({ pid, startTime }) => startTimeOf(pid) === startTime)
+		.map(({ pid, reason }) => describe(pid, reason));
+	return [...covered, ...others].filter((member) => member !== undefined).toSorted((a, b) => a.pid - b.pid);
+};
+
+/** Notes that a process which should be on the clock is not. */
+export const noteUncovered = (clock: ClockFile, pid: number, reason: string): void => {
+	const startTime = startTimeOf(pid);
+	if (startTime === undefined) return;
+	// One short write to the end of a file: lines of several supervisors do not mix.
+	appendFileSync(notesPath(clock), `${JSON.stringify({ pid, startTime, reason } satisfies Note)}\n`, { mode: 0o600 });
+};
+
+/** To be called when the clock is removed. */
+export const forgetUncovered = (clock: ClockFile): void => rmSync(notesPath(clock), { force: true });
