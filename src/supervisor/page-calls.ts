@@ -23,7 +23,7 @@ import {
 import { readProcFile, readStatusField } from "../linux/proc-file.ts";
 import { type RegisterName, Registers } from "../linux/registers.ts";
 import { readMemory } from "../linux/remote-memory.ts";
-import { SEGV_ACTION } from "../linux/seccomp.ts";
+import { PAGE_CALL, SEGV_ACTION } from "../linux/seccomp.ts";
 import { SignalInfo } from "../linux/signal-info.ts";
 import { ByteReader } from "../bytes.ts";
 import { ENTRY_FRAME } from "../vdso/page-entries.ts";
@@ -117,18 +117,20 @@ export class PageCalls {
 		this.#actions.ended(tid);
 	}
 
-	/** A stop by the seccomp filter. Resumes the task. */
+	/** A stop by a seccomp filter. Resumes the task. */
 	seccompStop(tid: number): void {
 		if (!readRegisters(tid, this.#registers)) return;
 		const registers = this.#registers;
-		if (this.#options.policy.tracesSegvActions && eventMessage(tid) === SEGV_ACTION) {
+		const reason = eventMessage(tid);
+		if (reason === SEGV_ACTION) {
 			this.#actions.remember(this.#processOf(tid), tid, registers.get("rsi"));
 			resume(tid, 0);
 			return;
 		}
 		const number = vsyscallAt(registers.get("rip"));
+		if (reason !== PAGE_CALL || number === undefined) return this.#refuseUntraced(tid);
 		const returnAddress = this.#word(tid, registers.get("rsp"));
-		if (number === undefined || returnAddress === undefined) {
+		if (returnAddress === undefined) {
 			resume(tid, 0);
 			return;
 		}
@@ -338,6 +340,17 @@ export class PageCalls {
 		if (isStep && (registers.get("eflags") & TRAP_FLAG) === 0n) return this.#takeBack(tid);
 		writeRegisters(tid, registers);
 		return false;
+	}
+
+	/**
+	 * A filter of the program's own asks a tracer (SECCOMP_RET_TRACE), and to the program there is none: the call is not made, and
+	 * is ENOSYS (seccomp(2)).
+	 */
+	#refuseUntraced(tid: number): void {
+		this.#registers.set("orig_rax", -1n);
+		this.#registers.set("rax", -ENOSYS);
+		writeRegisters(tid, this.#registers);
+		resume(tid, 0);
 	}
 
 	/** The host serves the page, and the program is not to know. */

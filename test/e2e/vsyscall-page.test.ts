@@ -250,3 +250,15 @@ suite("what is asked for", () => {
 		}
 	});
 });
+
+suite("a program's own seccomp filter", () => {
+	for (const flags of [["--clock", "+1d"], ["--vsyscall=none"], ["--vsyscall=emulate", "--no-patch"]]) {
+		test(`what it leaves to a tracer is not called: ${flags.join(" ")}`, TIMEOUT, async (t) => {
+			if (!has(t, "gcc")) return;
+			const program = build("glibc", "filter-trace.c");
+			const expected = await native([program]);
+			assert.equal(expected.stdout, "getppid data 0: ENOSYS\ngetppid data 1: ENOSYS\ngetppid data 2: ENOSYS\n");
+			assert.deepEqual(await vsyscall(["run", ...flags, "--", program]), expected);
+		});
+	}
+});
