@@ -22,6 +22,7 @@ import { isInVsyscallPage, VSYSCALL_ADDR, VSYSCALL_START, type VsyscallNumber, v
 import { CallPatcher, type PageStatistics } from "./call-patcher.ts";
 import { callWorld } from "./call-world.ts";
 import { imageAddress } from "./image-address.ts";
+import { programName } from "./process-facts.ts";
 import { PageReads } from "./page-reads.ts";
 import { PageStop, type PageStopOptions } from "./page-stop.ts";
 import { RefusedCalls } from "./refused-calls.ts";
@@ -30,6 +31,8 @@ import { fetchFault, storeFault } from "./signal-frame.ts";
 export interface PageCallOptions extends PageStopOptions {
 	readonly policy: PagePolicy;
 	readonly clock: () => WallClock;
+	/** One line for the user. */
+	readonly report: (message: string) => void;
 }
 
 const EFAULT = 14n;
@@ -52,6 +55,8 @@ export class PageCalls {
 	readonly #stop: PageStop;
 	readonly #reads: PageReads;
 	readonly #refused = new RefusedCalls();
+	/** Processes whose memory is closed to us, and that have been named. */
+	readonly #closed = new Set<number>();
 
 	constructor(options: PageCallOptions) {
 		this.#options = options;
@@ -79,6 +84,7 @@ export class PageCalls {
 	ended(tid: number): void {
 		this.#forgetTask(tid);
 		this.#stop.processes.ended(tid);
+		this.#closed.delete(tid);
 		this.#patcher.forget(tid);
 		this.#stop.actions.ended(tid);
 	}
@@ -103,24 +109,32 @@ export class PageCalls {
 		}
 		const number = vsyscallAt(registers.get("rip"));
 		if (reason !== PAGE_CALL || number === undefined) return this.#refuseUntraced();
+		// The host has read it; where we cannot, the memory is closed to us (prctl(PR_SET_DUMPABLE, 0) without CAP_SYS_PTRACE).
 		const returnAddress = stop.word(registers.get("rsp"));
-		if (returnAddress === undefined) {
-			resume(tid, 0);
-			return;
-		}
 		this.#patcher.countTrap();
 		if (this.#options.policy.mode === "none") {
 			stop.log(LOG.none);
 			return this.#refused.refuse(stop, number, returnAddress);
 		}
-		const outcome = this.#answer(number);
+		const outcome = this.#answer(number, returnAddress !== undefined);
 		if (outcome !== undefined) {
 			registers.set("orig_rax", -1n);
 			registers.set("rax", outcome);
 			stop.writeRegisters();
 		}
-		this.#patch(number, returnAddress, true);
+		if (returnAddress !== undefined) this.#patch(number, returnAddress, true);
+		else if (outcome === undefined && number !== 2) this.#nameClosed();
 		resume(tid, 0);
+	}
+
+	/** The host answers in its own time, and cannot be corrected: said once for each process. */
+	#nameClosed(): void {
+		const { tid, process } = this.#stop;
+		if (this.#closed.has(process) || this.#options.clock().kind === "host") return;
+		this.#closed.add(process);
+		this.#options.report(
+			`${programName(tid)} (pid ${process}) has closed its memory to us (PR_SET_DUMPABLE): its calls of the vsyscall page that store a time show the host's`,
+		);
 	}
 
 	/**
@@ -285,14 +299,14 @@ export class PageCalls {
 	}
 
 	/** What a call returns at a seccomp stop; undefined when the host's own answer is right. */
-	#answer(number: VsyscallNumber): bigint | undefined {
+	#answer(number: VsyscallNumber, isReachable: boolean): bigint | undefined {
 		const isNative = this.#options.policy.mode === "native";
 		const isHosts = number === 2 || this.#options.clock().kind === "host";
 		if (isHosts && !isNative) return undefined;
 		const outcome = this.#outcome(number);
 		if (outcome.kind === "returned") return outcome.rax;
 		// The host meets the same pointer, and raises the fault itself.
-		return isNative ? -EFAULT : undefined;
+		return isNative && isReachable ? -EFAULT : undefined;
 	}
 
 	/** The host has stored its own time before it met a bad pointer to the zone. */

@@ -36,13 +36,15 @@ export class RefusedCalls {
 		this.#calls.delete(tid);
 	}
 
-	/** At a seccomp stop. Resumes the task. */
-	refuse(stop: PageStop, number: VsyscallNumber, returnAddress: bigint): void {
+	/** At a seccomp stop. Resumes the task. @param returnAddress undefined where the memory is closed to us */
+	refuse(stop: PageStop, number: VsyscallNumber, returnAddress: bigint | undefined): void {
 		const { tid, registers } = stop;
 		const entry = VSYSCALL_ADDR(number);
 		const code = new Uint8Array(2);
 		const isThroughRax =
-			readMemory(tid, returnAddress - 2n, code) === 2 && new ByteReader(code).u16(0) === CALL_THROUGH_RAX;
+			returnAddress !== undefined &&
+			readMemory(tid, returnAddress - 2n, code) === 2 &&
+			new ByteReader(code).u16(0) === CALL_THROUGH_RAX;
 		// The host has overwritten rax. What most call sites had in it is known.
 		const rax = isThroughRax ? entry : registers.get("rax");
 		this.#calls.set(tid, { entry, rsp: registers.get("rsp"), rax, isFaulting: false });

@@ -109,6 +109,7 @@ export class Supervisor {
 		this.#pageCalls = new PageCalls({
 			...options.page,
 			trace: options.trace,
+			report: options.report,
 			callRemotely: (tid, instruction, script, finished) =>
 				this.#callRemotely(this.#taskOf(tid), instruction, script, finished),
 		});

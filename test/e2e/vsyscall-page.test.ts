@@ -4,7 +4,7 @@ import { suite, test } from "node:test";
 import { probeHostVsyscall } from "../../src/linux/host-vsyscall.ts";
 import { build } from "../helpers/fixtures.ts";
 import { has, isRoot, lacks } from "../helpers/requirements.ts";
-import { native, runCommand, vsyscall } from "../helpers/vsyscall.ts";
+import { type Finished, native, runCommand, vsyscall } from "../helpers/vsyscall.ts";
 
 const TIMEOUT = { timeout: 180_000 };
 const LONG = { timeoutMs: 120_000 };
@@ -261,4 +261,29 @@ suite("a program's own seccomp filter", () => {
 			assert.deepEqual(await vsyscall(["run", ...flags, "--", program]), expected);
 		});
 	}
+});
+
+suite("a program that has closed its memory to an ordinary user's tracer", () => {
+	const NOBODY = { uid: 65534, gid: 65534 };
+	const served = async (mode: string): Promise<Finished> =>
+		vsyscall(["run", "--clock", FROZEN, `--vsyscall=${mode}`, "--", build("glibc", "closed-memory.c")], NOBODY);
+
+	for (const mode of SERVED) {
+		test(`--vsyscall=${mode}: what needs no memory is on the clock, the rest is named`, TIMEOUT, async (t) => {
+			if (!has(t, "gcc") || !isRoot(t)) return;
+			if (HOST === "none") {
+				lacks(t, "needs a host that serves the vsyscall page");
+				return;
+			}
+			const run = await served(mode);
+			assert.match(run.stdout, /^time 1234567890 gettimeofday 0 host\n$/);
+			assert.match(run.stderr, /^vsyscall: closed-memory\S* \(pid \d+\) has closed its memory to us .*\n$/);
+		});
+	}
+
+	test("--vsyscall=none: it gets no call through", TIMEOUT, async (t) => {
+		if (!has(t, "gcc") || !isRoot(t)) return;
+		const run = await served("none");
+		assert.deepEqual(run, { stdout: "", stderr: "", exitCode: null, signal: "SIGSEGV" });
+	});
 });
