@@ -12,7 +12,7 @@
 import { ByteReader } from "../bytes.ts";
 import type { WallClock } from "../clock/clock.ts";
 import * as linux from "../linux/constants.ts";
-import { eventMessage, resume } from "../linux/ptrace.ts";
+import { eventMessage, resume, singleStep } from "../linux/ptrace.ts";
 import { readMemory } from "../linux/remote-memory.ts";
 import { PAGE_CALL, SEGV_ACTION } from "../linux/seccomp.ts";
 import { ENTRY_FRAME } from "../vdso/page-entries.ts";
@@ -176,13 +176,20 @@ export class PageCalls {
 		return this.#stop.info.isFromKernel && this.#fault();
 	}
 
-	/** Any stop in which the task is about to run on: what was left to do is done. */
+	/** A stop from which the task is about to run on: what was left to do is done. */
 	beforeResume(tid: number): void {
 		const { frames } = this.#stop;
 		if (!frames.isExpected(tid) && !this.#refused.isUnderWay(tid)) return;
 		if (!this.#stop.enter(tid)) return;
 		frames.correct(tid, this.#stop.registers);
 		this.#refused.beforeResume(this.#stop);
+	}
+
+	/** Lets a task run on from a stop that is not about the page. */
+	resume(tid: number): void {
+		this.beforeResume(tid);
+		if (this.#reads.isUnderWay(tid)) singleStep(tid, 0);
+		else resume(tid, 0);
 	}
 
 	/** A fault that the kernel has forced a signal for. @returns whether it was taken back */

@@ -227,11 +227,11 @@ export class Supervisor {
 			return;
 		}
 		if (MAKES_A_TASK.has(event)) this.#made(tid, event);
-		this.#pageCalls?.beforeResume(tid);
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
 		// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
-		if (task.remote === undefined) resume(tid, 0);
-		else resumeToSyscall(tid);
+		if (task.remote !== undefined) resumeToSyscall(tid);
+		else if (this.#pageCalls !== undefined) this.#pageCalls.resume(tid);
+		else resume(tid, 0);
 	}
 
 	/** A task has made another. */

@@ -165,6 +165,16 @@ const runFacts = async (args: readonly string[]): Promise<string> => {
 	return run.stdout;
 };
 
+test("loads from the page survive a storm of stops and of SIGCONT", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	if (HOST === "emulate") {
+		lacks(t, "needs a host whose page cannot be read");
+		return;
+	}
+	const command = ["run", "--vsyscall=emulate", "--", build("glibc", "stopped-reads.c"), "500"];
+	assert.deepEqual(await vsyscall(command, LONG), { stdout: "500 good\n", stderr: "", exitCode: 0, signal: null });
+});
+
 suite("the kernel's own checks of the page", () => {
 	const SERVED_CHECKS = ["4 ok", "6 ok", "8 ok", "10 ok", "14 at most one step in the page"];
 	const EXPECTED = {
