@@ -69,14 +69,17 @@ export class PageCalls {
 		return this.#patcher.statistics;
 	}
 
-	forked(parent: number, child: number): void {
+	/** A task has made another: a thread, or a process with a copy of what is set for signals. */
+	made(parent: number, child: number): void {
 		const { actions, processes } = this.#stop;
-		actions.forked(processes.of(parent), child);
+		const process = processes.of(parent);
+		if (actions.has(process) && processes.of(child) === child) actions.forked(process, child);
 	}
 
-	exec(tid: number): void {
-		this.#forgetTask(tid);
-		this.#stop.processes.exec(tid);
+	/** @param former the id that the thread had when it called execve; nothing tells its end */
+	exec(tid: number, former: number): void {
+		for (const id of [tid, former]) this.#forgetTask(id);
+		this.#stop.processes.exec(tid, former);
 		this.#patcher.forget(tid);
 		this.#stop.actions.exec(tid);
 	}

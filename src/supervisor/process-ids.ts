@@ -13,8 +13,9 @@ export class ProcessIds {
 		return process;
 	}
 
-	/** The task has called execve, and is its process now. */
-	exec(tid: number): void {
+	/** The task has called execve, and is its process now. @param former its id before, which another task may have next */
+	exec(tid: number, former: number): void {
+		this.#processes.delete(former);
 		this.#processes.set(tid, tid);
 	}
 

@@ -71,7 +71,8 @@ export class RefusedCalls {
 		this.#calls.delete(stop.tid);
 		if (call === undefined) return;
 		const { entry, rax, rsp } = call;
-		const isFault = call.isFaulting && signal === SIGSEGV;
+		// A SIGSEGV that somebody has sent can come first, too.
+		const isFault = call.isFaulting && signal === SIGSEGV && stop.info.isFromKernel;
 		// Where another signal comes first, the call is made again when its handler returns.
 		stop.registers.set("rip", entry);
 		stop.registers.set("rax", rax);

@@ -226,7 +226,7 @@ export class Supervisor {
 			this.#hasAnswered = true;
 			return;
 		}
-		if (MAKES_A_TASK.has(event)) this.#made(tid, event);
+		if (MAKES_A_TASK.has(event)) this.#made(tid);
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
 		// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
 		if (task.remote !== undefined) resumeToSyscall(tid);
@@ -235,11 +235,11 @@ export class Supervisor {
 	}
 
 	/** A task has made another. */
-	#made(tid: number, event: number): void {
+	#made(tid: number): void {
 		if (!this.#options.hasForeignChildren && this.#pageCalls === undefined) return;
 		const made = eventMessage(tid);
 		if (this.#options.hasForeignChildren) this.#announce(made);
-		if (event !== linux.PTRACE_EVENT_CLONE) this.#pageCalls?.forked(tid, made);
+		this.#pageCalls?.made(tid, made);
 	}
 
 	#ended(tid: number, status: ExitStatus): void {
@@ -261,7 +261,7 @@ export class Supervisor {
 		if (former !== tid) this.#tasks.delete(former);
 		task.pending = undefined;
 		task.remote = undefined;
-		this.#pageCalls?.exec(tid);
+		this.#pageCalls?.exec(tid, former);
 		task.hasOwnFile = false;
 		task.isImageKept = false;
 		const { installer, isHostClock, mode, report, trace } = this.#options;

@@ -175,6 +175,22 @@ test("loads from the page survive a storm of stops and of SIGCONT", TIMEOUT, asy
 	assert.deepEqual(await vsyscall(command, LONG), { stdout: "500 good\n", stderr: "", exitCode: 0, signal: null });
 });
 
+test("a read keeps the handler that the fault has reset, also in a child that clone made", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const command = ["run", "--vsyscall=emulate", "--", build("glibc", "blocked-reads.c")];
+	assert.equal((await vsyscall(command)).stdout, "end signal 17: status 0x700\nend signal 0: status 0x700\n");
+});
+
+test("--vsyscall=none: a SIGSEGV that is sent stays beside those of the calls", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const sent = 100;
+	const run = await vsyscall(["run", "--vsyscall=none", "--", build("glibc", "sent-segv.c"), String(sent)], LONG);
+	const [, lost = "", odd = ""] = /^faults (\d+) (\d+)$/m.exec(run.stdout) ?? assert.fail(run.stdout);
+	assert.equal(odd, "0");
+	// The kernel itself merges what is sent while a fault's own is on its way.
+	assert.ok(Number(lost) * 10 < sent, `${lost} of ${sent} lost`);
+});
+
 suite("the kernel's own checks of the page", () => {
 	const SERVED_CHECKS = ["4 ok", "6 ok", "8 ok", "10 ok", "14 at most one step in the page"];
 	const EXPECTED = {
