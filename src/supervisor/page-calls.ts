@@ -19,7 +19,7 @@ import { ENTRY_FRAME } from "../vdso/page-entries.ts";
 import { answerCall, type CallOutcome } from "../vsyscall/emulate.ts";
 import type { PagePolicy } from "../vsyscall/mode.ts";
 import { isInVsyscallPage, VSYSCALL_ADDR, VSYSCALL_START, type VsyscallNumber, vsyscallAt } from "../vsyscall/page.ts";
-import { CallPatcher, type PageStatistics } from "./call-patcher.ts";
+import { CallPatcher, type CallPatcherOptions, type PageStatistics } from "./call-patcher.ts";
 import { callWorld } from "./call-world.ts";
 import { imageAddress } from "./image-address.ts";
 import { programName } from "./process-facts.ts";
@@ -28,7 +28,7 @@ import { PageStop, type PageStopOptions } from "./page-stop.ts";
 import { RefusedCalls } from "./refused-calls.ts";
 import { fetchFault, storeFault } from "./signal-frame.ts";
 
-export interface PageCallOptions extends PageStopOptions {
+export interface PageCallOptions extends PageStopOptions, CallPatcherOptions {
 	readonly policy: PagePolicy;
 	readonly clock: () => WallClock;
 	/** One line for the user. */
@@ -60,7 +60,7 @@ export class PageCalls {
 
 	constructor(options: PageCallOptions) {
 		this.#options = options;
-		this.#patcher = new CallPatcher(options.image, options.trace);
+		this.#patcher = new CallPatcher(options);
 		this.#stop = new PageStop(options);
 		this.#reads = new PageReads(options.policy.copy !== "none");
 	}

@@ -90,6 +90,8 @@ const describeMapFailure = (errno: number): string =>
 export class Supervisor {
 	readonly #options: SupervisorOptions;
 	readonly #tasks = new Map<number, Task>();
+	/** Tasks that have been made and not been seen yet. One that had ended before that stays until its id is used again. */
+	readonly #newborn = new Set<number>();
 	/** Tasks that ended before they were announced; the foreign children, too, when they end. */
 	readonly #endedEarly = new Set<number>();
 	/** Signals of the first process, and when it last got each. */
@@ -110,6 +112,7 @@ export class Supervisor {
 			...options.page,
 			trace: options.trace,
 			report: options.report,
+			tasks: () => [...this.#tasks.keys(), ...this.#newborn],
 			callRemotely: (tid, instruction, script, finished) =>
 				this.#callRemotely(this.#taskOf(tid), instruction, script, finished),
 		});
@@ -182,6 +185,7 @@ export class Supervisor {
 	#taskOf(tid: number): Task {
 		let task = this.#tasks.get(tid);
 		if (task === undefined) {
+			this.#newborn.delete(tid);
 			task = {
 				tid,
 				isAnnounced: false,
@@ -239,6 +243,7 @@ export class Supervisor {
 		if (!this.#options.hasForeignChildren && this.#pageCalls === undefined) return;
 		const made = eventMessage(tid);
 		if (this.#options.hasForeignChildren) this.#announce(made);
+		if (!this.#tasks.has(made)) this.#newborn.add(made);
 		this.#pageCalls?.made(tid, made);
 	}
 

@@ -101,6 +101,14 @@ suite("shapes of calls", () => {
 	}
 });
 
+test("an operand of eight bytes is left alone while another process has the same memory", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const program = build("glibc", "shared-memory.c");
+	const run = await vsyscall(["run", "--stats", "--clock", "+1d", "--vsyscall=xonly", "--", program]);
+	assert.equal(run.stdout, "10 good\n");
+	assert.match(run.stderr, /0 call sites patched, 10 calls trapped, 1 call site refused/);
+});
+
 suite("what the page does to a program", () => {
 	for (const clock of CLOCKS) {
 		for (const flags of [[], ["--no-patch"]]) {
