@@ -54,6 +54,12 @@ export interface SupervisorOptions {
 	readonly jobStop: Pick<JobStop, "programStopped" | "programContinued">;
 }
 
+/** "over": no task is left; "idle": nothing more has happened; "more": something may have, but others want to run, too. */
+export type DrainResult = "over" | "idle" | "more";
+
+/** Some ten milliseconds: a task that stops without end (a call site that cannot be patched) must not keep us from signals. */
+const STOPS_AT_ONCE = 1000;
+
 interface Task {
 	readonly tid: number;
 	/** The event of the task that made it has been seen, or it is the first. */
@@ -155,12 +161,13 @@ export class Supervisor {
 		return [...this.#tasks.keys()];
 	}
 
-	/** Handles everything that has happened. @returns whether no task is left */
-	drain(): boolean {
-		while (!this.#isOver) {
+	/** Handles what has happened. */
+	drain(): DrainResult {
+		for (let handled = 0; !this.#isOver; handled++) {
+			if (handled === STOPS_AT_ONCE) return "more";
 			const result = waitForAny();
 			if (result.kind === "nothing") {
-				if (!this.#hasAnswered) return this.#hasOnlyForeignChildren();
+				if (!this.#hasAnswered) return this.#hasOnlyForeignChildren() ? "over" : "idle";
 				// The task that has just been answered may call again at once, and on one processor it needs ours for that.
 				this.#hasAnswered = false;
 				syscallResult(linux.SYS_sched_yield);
@@ -169,7 +176,7 @@ export class Supervisor {
 			if (result.kind === "no-children") this.#isOver = true;
 			else this.#handle(result.tid, decodeWaitStatus(result.status));
 		}
-		return true;
+		return "over";
 	}
 
 	/** Whether every task of the run has ended, and what is left to wait for was there before us. */

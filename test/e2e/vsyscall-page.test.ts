@@ -4,7 +4,15 @@ import { suite, test } from "node:test";
 import { probeHostVsyscall } from "../../src/linux/host-vsyscall.ts";
 import { build } from "../helpers/fixtures.ts";
 import { has, isRoot, lacks } from "../helpers/requirements.ts";
-import { type Finished, native, runCommand, vsyscall } from "../helpers/vsyscall.ts";
+import {
+	assertNothingLeft,
+	CLI,
+	type Finished,
+	native,
+	runCommand,
+	startCommand,
+	vsyscall,
+} from "../helpers/vsyscall.ts";
 
 const TIMEOUT = { timeout: 180_000 };
 const LONG = { timeoutMs: 120_000 };
@@ -107,6 +115,16 @@ test("an operand of eight bytes is left alone while another process has the same
 	const run = await vsyscall(["run", "--stats", "--clock", "+1d", "--vsyscall=xonly", "--", program]);
 	assert.equal(run.stdout, "10 good\n");
 	assert.match(run.stderr, /0 call sites patched, 10 calls trapped, 1 call site refused/);
+});
+
+test("a program that does nothing but calls that trap can be ended, on one processor", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const run = ["run", "--no-patch", "--clock", "+1d", "--", build("glibc", "endless-calls.c")];
+	const { child, mark, finished } = startCommand("taskset", ["1", process.execPath, CLI, ...run]);
+	child.stdout?.once("data", () => child.kill("SIGTERM"));
+	const { stdout, exitCode, signal } = await finished;
+	assert.deepEqual({ stdout, exitCode, signal }, { stdout: "calling\n", exitCode: null, signal: "SIGTERM" });
+	await assertNothingLeft(mark);
 });
 
 suite("what the page does to a program", () => {
