@@ -51,6 +51,8 @@ const LOG = {
 export class PageCalls {
 	readonly #options: PageCallOptions;
 	readonly #patcher: CallPatcher;
+	/** Signals that can have to do with the page. */
+	readonly #signals: ReadonlySet<number>;
 	/** The one that is being handled. */
 	readonly #stop: PageStop;
 	readonly #reads: PageReads;
@@ -62,6 +64,7 @@ export class PageCalls {
 		this.#options = options;
 		this.#patcher = new CallPatcher(options);
 		this.#stop = new PageStop(options);
+		this.#signals = new Set(options.policy.mode === "native" ? [...FAULTS, SIGTRAP] : FAULTS);
 		this.#reads = new PageReads(options.policy.copy !== "none");
 	}
 
@@ -160,7 +163,7 @@ export class PageCalls {
 		const stop = this.#stop;
 		stop.frames.forget(tid);
 		const isUnderWay = this.#reads.isUnderWay(tid) || this.#refused.isUnderWay(tid);
-		if (!isUnderWay && !FAULTS.has(signal) && signal !== SIGTRAP) return signal;
+		if (!isUnderWay && !this.#signals.has(signal)) return signal;
 		if (!stop.enterSignal(tid)) return signal;
 		if (this.#signal(tid, signal)) return undefined;
 		const { signal: delivered } = stop.info;
@@ -298,7 +301,6 @@ export class PageCalls {
 
 	/** int3 in the copy of the page, which `native` executes in the page's stead. */
 	#trap(): boolean {
-		if (this.#options.policy.mode !== "native") return false;
 		const { registers } = this.#stop;
 		const copy = this.#stop.copy();
 		const rip = registers.get("rip");

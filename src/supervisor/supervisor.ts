@@ -260,7 +260,9 @@ export class Supervisor {
 		this.#pageCalls?.ended(tid);
 		if (this.#options.hasForeignChildren && task?.isAnnounced !== true) this.#endedEarly.add(tid);
 		if (tid === this.#lead) this.#status = status;
-		if (task?.remote !== undefined) this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
+		if (task?.remote !== undefined && task.pending !== undefined) {
+			this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
+		}
 		if (this.#status !== undefined && tid === this.#lead && this.#tasks.size > 0) {
 			this.#options.trace(`the first process ended; waiting for ${this.#tasks.size} more`);
 		}
