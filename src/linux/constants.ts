@@ -27,6 +27,7 @@ export const SYS_tgkill = 234;
 export const SYS_prlimit64 = 302;
 export const SYS_process_vm_readv = 310;
 export const SYS_process_vm_writev = 311;
+export const SYS_kcmp = 312;
 export const SYS_memfd_create = 319;
 export const SYS_pidfd_open = 434;
 export const SYS_pidfd_getfd = 438;

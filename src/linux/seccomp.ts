@@ -16,9 +16,12 @@ import { setU16, setU32 } from "../bytes.ts";
 import { VSYSCALL_SIZE, VSYSCALL_START, VSYSCALLS } from "../vsyscall/page.ts";
 import { SIGSEGV, SYS_rt_sigaction } from "./constants.ts";
 
-/** What PTRACE_GETEVENTMSG says at a stop: why the filter has stopped the task. */
-export const PAGE_CALL = 1;
-export const SEGV_ACTION = 2;
+/**
+ * What PTRACE_GETEVENTMSG says at a stop: why the filter has stopped the task. Other words come from a filter of the program's own:
+ * these two are such that no program will have them by chance.
+ */
+export const PAGE_CALL = 0x7673;
+export const SEGV_ACTION = 0x7674;
 
 export interface FilterOptions {
 	/** Stops calls of the vsyscall page, told by the instruction pointer: on hosts that serve it. */

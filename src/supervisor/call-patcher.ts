@@ -1,5 +1,6 @@
 /** Patches the call sites of the page when they have trapped, and counts what came of it. */
 import { ByteReader } from "../bytes.ts";
+import { mayShareMemory } from "../linux/kcmp.ts";
 import { isPrivatelyMapped } from "../linux/maps.ts";
 import { readStatusField } from "../linux/proc-file.ts";
 import type { Registers } from "../linux/registers.ts";
@@ -35,17 +36,26 @@ interface Process {
 	readonly refused: Set<bigint>;
 }
 
+export interface CallPatcherOptions {
+	readonly image: Image;
+	readonly trace: (message: string) => void;
+	/** The tasks of the run. */
+	readonly tasks: () => Iterable<number>;
+}
+
 export class CallPatcher {
 	readonly #image: Image;
 	readonly #trace: (message: string) => void;
+	readonly #tasks: () => Iterable<number>;
 	readonly #processes = new Map<number, Process>();
 	#patched = 0;
 	#trapped = 0;
 	#refused = 0;
 
-	constructor(image: Image, trace: (message: string) => void) {
+	constructor({ image, trace, tasks }: CallPatcherOptions) {
 		this.#image = image;
 		this.#trace = trace;
+		this.#tasks = tasks;
 	}
 
 	get statistics(): PageStatistics {
@@ -118,14 +128,21 @@ export class CallPatcher {
 	}
 
 	/**
-	 * Only memory of the process alone is written, and what is wider than an atom only while it has one thread.
+	 * Only memory of the process alone is written, and what is wider than an atom only while nobody else can be executing it.
 	 *
 	 * @returns what stands against it
 	 */
 	#write(process: number, tid: number, patch: Patch): string | undefined {
-		if (!patch.isAtomic && readStatusField(process, "Threads") !== "1") return "other threads may be in it";
+		if (!patch.isAtomic && !this.#isAlone(process, tid)) return "other threads may be in it";
 		if (!isPrivatelyMapped(tid, patch.address)) return "its memory is shared";
 		const result = patchMemory(tid, patch.address, patch.after);
 		return result === 0 ? undefined : `it cannot be written (${errnoName(-result)})`;
+	}
+
+	/** A task without threads can share its memory with other processes (CLONE_VM: LinuxThreads, vfork). */
+	#isAlone(process: number, tid: number): boolean {
+		if (readStatusField(process, "Threads") !== "1") return false;
+		for (const other of this.#tasks()) if (other !== tid && mayShareMemory(tid, other)) return false;
+		return true;
 	}
 }

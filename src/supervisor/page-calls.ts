@@ -6,143 +6,152 @@
  *     host does not          everything -> SIGSEGV
  *
  * The answers are those of vsyscall/emulate.ts. What the program must see as a fault is delivered as the very signal that the
- * kernel has forced, with the registers and the siginfo of the mode; what it must not see is taken back (segv-actions.ts).
+ * kernel has forced, with the registers and the siginfo of the mode; what it must not see is taken back (page-stop.ts,
+ * segv-actions.ts). Refused calls are in refused-calls.ts, loads from the page in page-reads.ts.
  */
+import { ByteReader } from "../bytes.ts";
 import type { WallClock } from "../clock/clock.ts";
 import * as linux from "../linux/constants.ts";
-import {
-	eventMessage,
-	interrupt,
-	readRegisters,
-	readSignalInfo,
-	resume,
-	singleStep,
-	writeRegisters,
-	writeSignalInfo,
-} from "../linux/ptrace.ts";
-import { readProcFile, readStatusField } from "../linux/proc-file.ts";
-import { type RegisterName, Registers } from "../linux/registers.ts";
+import { eventMessage, resume, singleStep } from "../linux/ptrace.ts";
 import { readMemory } from "../linux/remote-memory.ts";
-import { SEGV_ACTION } from "../linux/seccomp.ts";
-import { SignalInfo } from "../linux/signal-info.ts";
-import { ByteReader } from "../bytes.ts";
+import { PAGE_CALL, SEGV_ACTION } from "../linux/seccomp.ts";
 import { ENTRY_FRAME } from "../vdso/page-entries.ts";
-import type { Image } from "../vdso/image.ts";
 import { answerCall, type CallOutcome } from "../vsyscall/emulate.ts";
-import { finishLoad, type Load, planLoad } from "../vsyscall/load.ts";
 import type { PagePolicy } from "../vsyscall/mode.ts";
 import { isInVsyscallPage, VSYSCALL_ADDR, VSYSCALL_START, type VsyscallNumber, vsyscallAt } from "../vsyscall/page.ts";
-import { CallPatcher, type PageStatistics } from "./call-patcher.ts";
+import { CallPatcher, type CallPatcherOptions, type PageStatistics } from "./call-patcher.ts";
 import { callWorld } from "./call-world.ts";
 import { imageAddress } from "./image-address.ts";
-import type { RemoteScript } from "./remote-call.ts";
-import { SegvActions, setAction } from "./segv-actions.ts";
-import { type FaultFrame, writeFaultFrame } from "./signal-frame.ts";
+import { programName } from "./process-facts.ts";
+import { PageReads } from "./page-reads.ts";
+import { PageStop, type PageStopOptions } from "./page-stop.ts";
+import { RefusedCalls } from "./refused-calls.ts";
+import { fetchFault, storeFault } from "./signal-frame.ts";
 
-export interface PageCallOptions {
+export interface PageCallOptions extends PageStopOptions, CallPatcherOptions {
 	readonly policy: PagePolicy;
-	readonly image: Image;
 	readonly clock: () => WallClock;
-	readonly trace: (message: string) => void;
-	/** Runs system calls on behalf of a stopped task; then `finished` is called, and must resume it. */
-	readonly callRemotely: (tid: number, instruction: bigint, script: RemoteScript<void>, finished: () => void) => void;
+	/** One line for the user. */
+	readonly report: (message: string) => void;
 }
-
-/** What a task is in the middle of. */
-type Pending =
-	/** The call was skipped; at its next stop the task is sent to where nothing is mapped. */
-	| { readonly kind: "refused"; readonly entry: bigint; readonly rsp: bigint; readonly rax: bigint }
-	/** The next SIGSEGV is that of the refused call. */
-	| { readonly kind: "faulting"; readonly entry: bigint; readonly rsp: bigint; readonly rax: bigint }
-	/** The frame of a handler is to be corrected before its first instruction. */
-	| { readonly kind: "handler"; readonly frame: FaultFrame }
-	/** A load is executed, its address moved to the copy of the page. */
-	| { readonly kind: "load"; readonly load: Load };
 
 const EFAULT = 14n;
 const ENOSYS = 38n;
 const SIGTRAP = 5;
-const TRAP_FLAG = 0x100n;
-const PAGE_FAULT = 14;
-/** Bits of a page fault's error code: SDM vol. 3A, 4.7. */
-const FETCH_ERROR = 0x15;
-const WRITE_ERROR = 6;
-/** Never mapped, and a fault of the same kind as one in the page. */
-const NOWHERE = VSYSCALL_START + 0x1000n;
-const MAX_INSTRUCTION = 15;
-const CALL_THROUGH_RAX = 0xd0ff;
-const SCRATCH_DISTANCE = 1024n;
+/** What a fault in the page, or in an entry of the image, arrives as. */
+const FAULTS = new Set([linux.SIGSEGV, linux.SIGBUS]);
 
 const LOG = {
 	none: "vsyscall attempted with vsyscall=none",
 	misaligned: "misaligned vsyscall (exploit attempt or buggy program)",
 	badStack: "vsyscall with bad stack (exploit attempt?)",
 	fault: "vsyscall fault (exploit attempt?)",
-	read: "vsyscall read attempt denied",
 } as const;
 
 export class PageCalls {
 	readonly #options: PageCallOptions;
 	readonly #patcher: CallPatcher;
-	readonly #actions = new SegvActions();
-	readonly #pending = new Map<number, Pending>();
-	readonly #processes = new Map<number, number>();
-	readonly #registers = new Registers();
-	readonly #info = new SignalInfo();
+	/** Signals that can have to do with the page. */
+	readonly #signals: ReadonlySet<number>;
+	/** The one that is being handled. */
+	readonly #stop: PageStop;
+	readonly #reads: PageReads;
+	readonly #refused = new RefusedCalls();
+	/** Processes whose memory is closed to us, and that have been named. */
+	readonly #closed = new Set<number>();
 
 	constructor(options: PageCallOptions) {
 		this.#options = options;
-		this.#patcher = new CallPatcher(options.image, options.trace);
+		this.#patcher = new CallPatcher(options);
+		this.#stop = new PageStop(options);
+		this.#signals = new Set(options.policy.mode === "native" ? [...FAULTS, SIGTRAP] : FAULTS);
+		this.#reads = new PageReads(options.policy.copy !== "none");
 	}
 
 	get statistics(): PageStatistics {
 		return this.#patcher.statistics;
 	}
 
-	forked(parent: number, child: number): void {
-		this.#actions.forked(this.#processOf(parent), child);
+	/** A task has made another: a thread, or a process with a copy of what is set for signals. */
+	made(parent: number, child: number): void {
+		const { actions, processes } = this.#stop;
+		const process = processes.of(parent);
+		if (actions.has(process) && processes.of(child) === child) actions.forked(process, child);
 	}
 
-	exec(tid: number): void {
-		this.#pending.delete(tid);
-		this.#processes.set(tid, tid);
+	/** @param former the id that the thread had when it called execve; nothing tells its end */
+	exec(tid: number, former: number): void {
+		for (const id of [tid, former]) this.#forgetTask(id);
+		this.#stop.processes.exec(tid, former);
 		this.#patcher.forget(tid);
-		this.#actions.exec(tid);
+		this.#stop.actions.exec(tid);
 	}
 
 	ended(tid: number): void {
-		this.#pending.delete(tid);
-		this.#processes.delete(tid);
+		this.#forgetTask(tid);
+		this.#stop.processes.ended(tid);
+		this.#closed.delete(tid);
 		this.#patcher.forget(tid);
-		this.#actions.ended(tid);
+		this.#stop.actions.ended(tid);
 	}
 
-	/** A stop by the seccomp filter. Resumes the task. */
+	/** Whatever the task was in the middle of is over. */
+	#forgetTask(tid: number): void {
+		this.#reads.forget(tid);
+		this.#refused.forget(tid);
+		this.#stop.frames.forget(tid);
+	}
+
+	/** A stop by a seccomp filter. Resumes the task. */
 	seccompStop(tid: number): void {
-		if (!readRegisters(tid, this.#registers)) return;
-		const registers = this.#registers;
-		if (this.#options.policy.tracesSegvActions && eventMessage(tid) === SEGV_ACTION) {
-			this.#actions.remember(this.#processOf(tid), tid, registers.get("rsi"));
+		const stop = this.#stop;
+		if (!stop.enter(tid)) return;
+		const { registers } = stop;
+		const reason = eventMessage(tid);
+		if (reason === SEGV_ACTION) {
+			stop.actions.remember(stop.process, tid, registers.get("rsi"));
 			resume(tid, 0);
 			return;
 		}
 		const number = vsyscallAt(registers.get("rip"));
-		const returnAddress = this.#word(tid, registers.get("rsp"));
-		if (number === undefined || returnAddress === undefined) {
-			resume(tid, 0);
-			return;
-		}
+		if (reason !== PAGE_CALL || number === undefined) return this.#refuseUntraced();
+		// The host has read it; where we cannot, the memory is closed to us (prctl(PR_SET_DUMPABLE, 0) without CAP_SYS_PTRACE).
+		const returnAddress = stop.word(registers.get("rsp"));
 		this.#patcher.countTrap();
-		const { mode } = this.#options.policy;
-		if (mode === "none") return this.#refuse(tid, number, returnAddress);
-		const outcome = this.#answer(tid, number);
+		if (this.#options.policy.mode === "none") {
+			stop.log(LOG.none);
+			return this.#refused.refuse(stop, number, returnAddress);
+		}
+		const outcome = this.#answer(number, returnAddress !== undefined);
 		if (outcome !== undefined) {
 			registers.set("orig_rax", -1n);
 			registers.set("rax", outcome);
-			writeRegisters(tid, registers);
+			stop.writeRegisters();
 		}
-		this.#patch(tid, { number, returnAddress, registers, hasLostRax: true });
+		if (returnAddress !== undefined) this.#patch(number, returnAddress, true);
+		else if (outcome === undefined && number !== 2) this.#nameClosed();
 		resume(tid, 0);
+	}
+
+	/** The host answers in its own time, and cannot be corrected: said once for each process. */
+	#nameClosed(): void {
+		const { tid, process } = this.#stop;
+		if (this.#closed.has(process) || this.#options.clock().kind === "host") return;
+		this.#closed.add(process);
+		this.#options.report(
+			`${programName(tid)} (pid ${process}) has closed its memory to us (PR_SET_DUMPABLE): its calls of the vsyscall page that store a time show the host's`,
+		);
+	}
+
+	/**
+	 * A filter of the program's own asks a tracer (SECCOMP_RET_TRACE), and to the program there is none: the call is not made, and
+	 * is ENOSYS (seccomp(2)).
+	 */
+	#refuseUntraced(): void {
+		this.#stop.registers.set("orig_rax", -1n);
+		this.#stop.registers.set("rax", -ENOSYS);
+		this.#stop.writeRegisters();
+		resume(this.#stop.tid, 0);
 	}
 
 	/**
@@ -151,123 +160,121 @@ export class PageCalls {
 	 * @returns the signal to deliver; undefined when the task has been resumed
 	 */
 	signalStop(tid: number, signal: number): number | undefined {
-		const pending = this.#pending.get(tid);
-		if (pending === undefined && signal !== linux.SIGSEGV && signal !== SIGTRAP && signal !== linux.SIGBUS)
-			return signal;
-		if (!readRegisters(tid, this.#registers) || !readSignalInfo(tid, this.#info.bytes)) return signal;
-		const isTakenBack = pending === undefined ? this.#signal(tid, signal) : this.#signalWhile(tid, pending, signal);
-		if (isTakenBack) return undefined;
-		const { signal: delivered } = this.#info;
-		if (delivered === linux.SIGSEGV) this.#actions.delivered(this.#processOf(tid));
+		const stop = this.#stop;
+		stop.frames.forget(tid);
+		const isUnderWay = this.#reads.isUnderWay(tid) || this.#refused.isUnderWay(tid);
+		if (!isUnderWay && !this.#signals.has(signal)) return signal;
+		if (!stop.enterSignal(tid)) return signal;
+		if (this.#signal(tid, signal)) return undefined;
+		const { signal: delivered } = stop.info;
+		if (delivered === linux.SIGSEGV) stop.actions.delivered(stop.process);
 		return delivered;
 	}
 
 	/** @returns whether the signal was taken back */
 	#signal(tid: number, signal: number): boolean {
-		if (signal === SIGTRAP) return this.#trap(tid);
-		return this.#info.isFromKernel && this.#fault(tid);
+		if (this.#reads.isUnderWay(tid)) return this.#reads.signal(this.#stop, signal);
+		if (this.#refused.isUnderWay(tid)) {
+			this.#refused.signal(this.#stop, signal);
+			return false;
+		}
+		if (signal === SIGTRAP) return this.#trap();
+		return this.#stop.info.isFromKernel && this.#fault();
 	}
 
-	#signalWhile(tid: number, pending: Pending, signal: number): boolean {
-		this.#pending.delete(tid);
-		if (pending.kind === "load") return this.#loaded(tid, signal, pending.load);
-		if (pending.kind === "handler") return this.#signal(tid, signal);
-		if (pending.kind === "faulting" && signal === linux.SIGSEGV) this.#faulted(tid, pending);
-		else this.#returnToCall(tid, pending);
-		return false;
-	}
-
-	/** Any stop in which the task is about to run on: what was left to do is done. */
+	/** A stop from which the task is about to run on: what was left to do is done. */
 	beforeResume(tid: number): void {
-		const pending = this.#pending.get(tid);
-		if (pending?.kind === "refused") {
-			if (!readRegisters(tid, this.#registers)) return;
-			this.#registers.set("rsp", pending.rsp);
-			this.#registers.set("rip", NOWHERE);
-			writeRegisters(tid, this.#registers);
-			this.#pending.set(tid, { ...pending, kind: "faulting" });
-		}
-		if (pending?.kind === "handler") {
-			this.#pending.delete(tid);
-			if (readRegisters(tid, this.#registers)) writeFaultFrame(tid, this.#registers, pending.frame);
-		}
+		const { frames } = this.#stop;
+		if (!frames.isExpected(tid) && !this.#refused.isUnderWay(tid)) return;
+		if (!this.#stop.enter(tid)) return;
+		frames.correct(tid, this.#stop.registers);
+		this.#refused.beforeResume(this.#stop);
+	}
+
+	/** Lets a task run on from a stop that is not about the page. */
+	resume(tid: number): void {
+		this.beforeResume(tid);
+		if (this.#reads.isUnderWay(tid)) singleStep(tid, 0);
+		else resume(tid, 0);
 	}
 
 	/** A fault that the kernel has forced a signal for. @returns whether it was taken back */
-	#fault(tid: number): boolean {
-		const rip = this.#registers.get("rip");
-		if (isInVsyscallPage(rip)) return this.#executed(tid, rip);
-		const { entryStores } = this.#options.image;
-		for (const [offset, number] of entryStores) {
+	#fault(): boolean {
+		const { tid, registers } = this.#stop;
+		const rip = registers.get("rip");
+		if (isInVsyscallPage(rip)) return this.#executed(rip);
+		const { image } = this.#options;
+		for (const [offset, number] of image.entryStores) {
 			if ((rip & 0xfffn) !== BigInt(offset & 0xfff)) continue;
-			if (imageAddress(tid, this.#options.image) === rip - BigInt(offset)) return this.#entryFault(tid, number);
+			if (imageAddress(tid, image) === rip - BigInt(offset)) return this.#entryFault(number);
 		}
-		return this.#read(tid);
+		return this.#reads.read(this.#stop);
 	}
 
 	/** An instruction fetch in the page. */
-	#executed(tid: number, rip: bigint): boolean {
+	#executed(rip: bigint): boolean {
+		const stop = this.#stop;
 		const { mode, host } = this.#options.policy;
 		const number = vsyscallAt(rip);
 		if (mode === "none") {
-			this.#log(tid, LOG.none);
-			return this.#deliver(tid, linux.SEGV_MAPERR, rip, { trapno: PAGE_FAULT, error: FETCH_ERROR, cr2: rip });
+			stop.log(LOG.none);
+			return stop.deliver(linux.SEGV_MAPERR, rip, fetchFault(rip));
 		}
-		if (number === undefined) return this.#misaligned(tid, rip);
-		this.#forgetPatch(tid, number);
-		const registers = this.#registers;
-		const returnAddress = this.#word(tid, registers.get("rsp"));
-		if (host !== "none") return this.#refusedByHost(tid, number, returnAddress);
+		if (number === undefined) return this.#misaligned(rip);
+		this.#forgetPatch(number);
+		const returnAddress = stop.word(stop.registers.get("rsp"));
+		if (host !== "none") return this.#refusedByHost(number, returnAddress);
 		this.#patcher.countTrap();
 		if (returnAddress === undefined) {
-			this.#log(tid, LOG.badStack);
-			return this.#deliver(tid, linux.SI_KERNEL, 0n);
+			stop.log(LOG.badStack);
+			return stop.deliver(linux.SI_KERNEL, 0n);
 		}
-		this.#patch(tid, { number, returnAddress, registers, hasLostRax: false });
-		return this.#finish(tid, answerCall(this.#call(number), this.#world(tid)), returnAddress);
+		this.#patch(number, returnAddress, false);
+		return this.#finish(this.#outcome(number), returnAddress);
 	}
 
 	/** The host has tried the call: what it says of pointers and stack stands, but in `native`. */
-	#refusedByHost(tid: number, number: VsyscallNumber, returnAddress: bigint | undefined): boolean {
+	#refusedByHost(number: VsyscallNumber, returnAddress: bigint | undefined): boolean {
 		if (this.#options.policy.mode === "native" && returnAddress !== undefined) {
-			return this.#finish(tid, { kind: "fault" }, returnAddress);
+			return this.#finish({ kind: "fault" }, returnAddress);
 		}
-		if (this.#info.code === linux.SI_KERNEL) this.#restoreTime(tid, number);
+		if (this.#stop.info.code === linux.SI_KERNEL) this.#restoreTime(number);
 		return false;
 	}
 
 	/** A patched call site has its own idea of the entry's address in rax, when its call comes to the page after all. */
-	#forgetPatch(tid: number, number: VsyscallNumber): void {
-		if (!this.#patcher.isEntry(this.#processOf(tid), tid, this.#registers.get("rax"))) return;
-		this.#registers.set("rax", VSYSCALL_ADDR(number));
-		writeRegisters(tid, this.#registers);
+	#forgetPatch(number: VsyscallNumber): void {
+		const { tid, process, registers } = this.#stop;
+		if (!this.#patcher.isEntry(process, tid, registers.get("rax"))) return;
+		registers.set("rax", VSYSCALL_ADDR(number));
+		this.#stop.writeRegisters();
 	}
 
 	/** Returns from a call, or delivers the fault that it is in this mode; the registers are as at the call. */
-	#finish(tid: number, outcome: CallOutcome, returnAddress: bigint): boolean {
-		const registers = this.#registers;
+	#finish(outcome: CallOutcome, returnAddress: bigint): boolean {
+		const stop = this.#stop;
+		const { registers } = stop;
 		const isNative = this.#options.policy.mode === "native";
 		if (outcome.kind !== "returned" && !isNative) {
 			if (outcome.kind === "not-user-memory") {
 				const { pointer } = outcome;
-				const frame = { trapno: PAGE_FAULT, error: WRITE_ERROR, cr2: pointer };
-				writeRegisters(tid, registers);
-				return this.#deliver(tid, linux.SEGV_MAPERR, pointer, frame);
+				stop.writeRegisters();
+				return stop.deliver(linux.SEGV_MAPERR, pointer, storeFault(pointer));
 			}
-			this.#log(tid, LOG.fault);
+			stop.log(LOG.fault);
 			registers.set("rax", -ENOSYS);
-			writeRegisters(tid, registers);
-			return this.#deliver(tid, linux.SI_KERNEL, 0n);
+			stop.writeRegisters();
+			return stop.deliver(linux.SI_KERNEL, 0n);
 		}
 		registers.set("rax", outcome.kind === "returned" ? outcome.rax : -EFAULT);
 		registers.set("rip", returnAddress);
 		registers.set("rsp", registers.get("rsp") + 8n);
-		return this.#takeBack(tid);
+		return stop.takeBack();
 	}
 
 	/** A store of an entry of the image has faulted: the call becomes one to the page. */
-	#entryFault(tid: number, number: VsyscallNumber): boolean {
-		const registers = this.#registers;
+	#entryFault(number: VsyscallNumber): boolean {
+		const { tid, registers } = this.#stop;
 		const frame = new Uint8Array(ENTRY_FRAME.returnAddress + 8);
 		const top = registers.get("rsp");
 		if (readMemory(tid, top, frame) !== frame.length) return false;
@@ -278,192 +285,63 @@ export class PageCalls {
 		registers.set("eflags", flagsOf(registers.get("eflags"), reader.u64(ENTRY_FRAME.flags)));
 		registers.set("rsp", top + BigInt(ENTRY_FRAME.returnAddress));
 		registers.set("rip", VSYSCALL_ADDR(number));
-		const outcome = answerCall(this.#call(number), this.#world(tid));
-		return this.#finish(tid, outcome, reader.u64(ENTRY_FRAME.returnAddress));
+		return this.#finish(this.#outcome(number), reader.u64(ENTRY_FRAME.returnAddress));
 	}
 
-	#misaligned(tid: number, rip: bigint): boolean {
-		const { mode } = this.#options.policy;
-		const copy = this.#copy(tid);
-		if (mode === "native" && copy !== undefined) {
-			this.#registers.set("rip", copy + (rip - VSYSCALL_START));
-			return this.#takeBack(tid);
+	#misaligned(rip: bigint): boolean {
+		const stop = this.#stop;
+		const copy = this.#options.policy.mode === "native" ? stop.copy() : undefined;
+		if (copy !== undefined) {
+			stop.registers.set("rip", copy + (rip - VSYSCALL_START));
+			return stop.takeBack();
 		}
-		this.#log(tid, LOG.misaligned);
-		return this.#deliver(tid, linux.SI_KERNEL, 0n);
+		stop.log(LOG.misaligned);
+		return stop.deliver(linux.SI_KERNEL, 0n);
 	}
 
 	/** int3 in the copy of the page, which `native` executes in the page's stead. */
-	#trap(tid: number): boolean {
-		if (this.#options.policy.mode !== "native") return false;
-		const copy = this.#copy(tid);
-		const rip = this.#registers.get("rip");
+	#trap(): boolean {
+		const { registers } = this.#stop;
+		const copy = this.#stop.copy();
+		const rip = registers.get("rip");
 		if (copy === undefined || rip < copy || rip > copy + 0x1000n) return false;
-		this.#registers.set("rip", rip - copy + VSYSCALL_START);
-		writeRegisters(tid, this.#registers);
+		registers.set("rip", rip - copy + VSYSCALL_START);
+		this.#stop.writeRegisters();
 		return false;
-	}
-
-	/** A load from the page, where the mode lets it work and the host does not. */
-	#read(tid: number): boolean {
-		const { policy } = this.#options;
-		if (!isInVsyscallPage(this.#info.address) && this.#info.code !== linux.SI_KERNEL) return false;
-		const copy = this.#copy(tid);
-		if (policy.copy === "none" || copy === undefined) {
-			if (isInVsyscallPage(this.#info.address)) this.#log(tid, LOG.read);
-			return false;
-		}
-		const instruction = new Uint8Array(MAX_INSTRUCTION);
-		const count = readMemory(tid, this.#registers.get("rip"), instruction);
-		const load = planLoad(instruction.subarray(0, Math.max(0, count)), (name) => this.#registers.get(name), copy);
-		if (load === undefined) return false;
-		if (load.kind === "moved") {
-			this.#registers.set(load.register, load.value);
-			this.#registers.set("rip", this.#registers.get("rip") + BigInt(load.length));
-			return this.#takeBack(tid);
-		}
-		for (const [name, value] of load.during) this.#registers.set(name, value);
-		writeRegisters(tid, this.#registers);
-		this.#pending.set(tid, { kind: "load", load });
-		singleStep(tid, 0);
-		return true;
-	}
-
-	#loaded(tid: number, signal: number, load: Load): boolean {
-		const registers = this.#registers;
-		for (const [name, value] of finishLoad(load, (wanted) => registers.get(wanted))) {
-			registers.set(name, value);
-		}
-		const isStep = signal === SIGTRAP && this.#info.code === linux.TRAP_TRACE;
-		if (isStep && (registers.get("eflags") & TRAP_FLAG) === 0n) return this.#takeBack(tid);
-		writeRegisters(tid, registers);
-		return false;
-	}
-
-	/** The host serves the page, and the program is not to know. */
-	#refuse(tid: number, number: VsyscallNumber, returnAddress: bigint): void {
-		this.#log(tid, LOG.none);
-		const registers = this.#registers;
-		const entry = VSYSCALL_ADDR(number);
-		const code = new Uint8Array(2);
-		const isThroughRax =
-			readMemory(tid, returnAddress - 2n, code) === 2 && new ByteReader(code).u16(0) === CALL_THROUGH_RAX;
-		// The host has overwritten rax. What most call sites had in it is known.
-		const rax = isThroughRax ? entry : registers.get("rax");
-		this.#pending.set(tid, { kind: "refused", entry, rsp: registers.get("rsp"), rax });
-		registers.set("orig_rax", -1n);
-		registers.set("rax", rax);
-		writeRegisters(tid, registers);
-		interrupt(tid);
-		resume(tid, 0);
-	}
-
-	/** The fault of a refused call has come: it becomes the one that the page would have had. */
-	#faulted(tid: number, { entry, rax }: Pending & { kind: "faulting" }): void {
-		this.#registers.set("rip", entry);
-		this.#registers.set("rax", rax);
-		writeRegisters(tid, this.#registers);
-		this.#deliver(tid, linux.SEGV_MAPERR, entry, { trapno: PAGE_FAULT, error: FETCH_ERROR, cr2: entry });
-	}
-
-	/** Another signal comes first: when its handler returns, the call is made again. */
-	#returnToCall(tid: number, { entry, rsp, rax }: Pending & { kind: "refused" | "faulting" }): void {
-		this.#registers.set("rip", entry);
-		this.#registers.set("rax", rax);
-		this.#registers.set("rsp", rsp);
-		writeRegisters(tid, this.#registers);
-	}
-
-	/** Lets the signal of the stop be delivered with this siginfo. @returns false */
-	#deliver(tid: number, code: number, address: bigint, frame?: FaultFrame): false {
-		this.#info.signal = linux.SIGSEGV;
-		this.#info.code = code;
-		this.#info.address = address;
-		writeSignalInfo(tid, this.#info.bytes);
-		if (frame !== undefined) {
-			this.#pending.set(tid, { kind: "handler", frame });
-			interrupt(tid);
-		}
-		return false;
-	}
-
-	/** Resumes without the signal, having put right what the kernel changed when it forced it. @returns true */
-	#takeBack(tid: number): true {
-		const registers = this.#registers.copy();
-		registers.set("orig_rax", -1n);
-		writeRegisters(tid, registers);
-		const action = this.#actions.repairMask(this.#processOf(tid), tid);
-		const image = action === undefined ? undefined : imageAddress(tid, this.#options.image);
-		if (action === undefined || image === undefined) {
-			resume(tid, 0);
-			return true;
-		}
-		const script = setAction(tid, action, (registers.get("rsp") - SCRATCH_DISTANCE) & ~15n);
-		this.#options.callRemotely(tid, image + BigInt(this.#options.image.syscallOffset), script, () => {
-			writeRegisters(tid, registers);
-			resume(tid, 0);
-		});
-		return true;
 	}
 
 	/** What a call returns at a seccomp stop; undefined when the host's own answer is right. */
-	#answer(tid: number, number: VsyscallNumber): bigint | undefined {
+	#answer(number: VsyscallNumber, isReachable: boolean): bigint | undefined {
 		const isNative = this.#options.policy.mode === "native";
 		const isHosts = number === 2 || this.#options.clock().kind === "host";
 		if (isHosts && !isNative) return undefined;
-		const outcome = answerCall(this.#call(number), this.#world(tid));
+		const outcome = this.#outcome(number);
 		if (outcome.kind === "returned") return outcome.rax;
 		// The host meets the same pointer, and raises the fault itself.
-		return isNative ? -EFAULT : undefined;
+		return isNative && isReachable ? -EFAULT : undefined;
 	}
 
 	/** The host has stored its own time before it met a bad pointer to the zone. */
-	#restoreTime(tid: number, number: VsyscallNumber): void {
-		this.#log(tid, LOG.fault);
-		const { rdi } = this.#call(number);
-		if (number === 0 && rdi !== 0n) answerCall({ number, rdi, rsi: 0n }, this.#world(tid));
+	#restoreTime(number: VsyscallNumber): void {
+		this.#stop.log(LOG.fault);
+		const rdi = this.#stop.registers.get("rdi");
+		if (number === 0 && rdi !== 0n) answerCall({ number, rdi, rsi: 0n }, this.#world());
 	}
 
-	#patch(tid: number, call: Parameters<CallPatcher["patch"]>[2]): void {
-		if (this.#options.policy.patches) this.#patcher.patch(this.#processOf(tid), tid, call);
+	#patch(number: VsyscallNumber, returnAddress: bigint, hasLostRax: boolean): void {
+		const { process, tid, registers } = this.#stop;
+		if (!this.#options.policy.patches) return;
+		this.#patcher.patch(process, tid, { number, returnAddress, registers, hasLostRax });
 	}
 
-	#call(number: VsyscallNumber): { number: VsyscallNumber; rdi: bigint; rsi: bigint } {
-		return { number, rdi: this.#registers.get("rdi"), rsi: this.#registers.get("rsi") };
+	/** The call of the stop, made. */
+	#outcome(number: VsyscallNumber): CallOutcome {
+		const { registers } = this.#stop;
+		return answerCall({ number, rdi: registers.get("rdi"), rsi: registers.get("rsi") }, this.#world());
 	}
 
-	#world(tid: number): ReturnType<typeof callWorld> {
-		return callWorld(tid, this.#options.clock());
-	}
-
-	#word(tid: number, address: bigint): bigint | undefined {
-		const word = new Uint8Array(8);
-		return readMemory(tid, address, word) === word.length ? new ByteReader(word).u64(0) : undefined;
-	}
-
-	#copy(tid: number): bigint | undefined {
-		const { pageCopy } = this.#options.image;
-		const image = pageCopy === undefined ? undefined : imageAddress(tid, this.#options.image);
-		return pageCopy === undefined || image === undefined ? undefined : image + BigInt(pageCopy);
-	}
-
-	#processOf(tid: number): number {
-		let process = this.#processes.get(tid);
-		if (process === undefined) {
-			process = Number(readStatusField(tid, "Tgid") ?? tid);
-			this.#processes.set(tid, process);
-		}
-		return process;
-	}
-
-	/** The kernel's own line: warn_bad_vsyscall, vsyscall_64.c, v6.18. */
-	#log(tid: number, message: string): void {
-		const comm = readProcFile(tid, "comm");
-		const name = comm === undefined ? "?" : Buffer.from(comm).toString("latin1").trimEnd();
-		const value = (register: RegisterName): string => this.#registers.get(register).toString(16);
-		this.#options.trace(
-			`${name}[${this.#processOf(tid)}] ${message} ip:${value("rip")} cs:${value("cs")} sp:${value("rsp")} ax:${value("rax")} si:${value("rsi")} di:${value("rdi")}`,
-		);
+	#world(): ReturnType<typeof callWorld> {
+		return callWorld(this.#stop.tid, this.#options.clock());
 	}
 }
 

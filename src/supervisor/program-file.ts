@@ -103,6 +103,9 @@ const describeFormat = (file: string, head: Uint8Array): string => {
 	if (machine !== elf.EM_X86_64 && machine !== elf.EM_386) {
 		return `${file} is a program for ${MACHINES[machine] ?? `machine ${machine}`}; this host runs x86-64`;
 	}
+	if (machine === elf.EM_X86_64 && head[elf.EI_CLASS] === elf.ELFCLASS32) {
+		return `${file} is an x32 program, which this kernel does not run: it wants CONFIG_X86_X32_ABI, and vsyscall would not cover it then`;
+	}
 	return `${file} is an ELF file that the kernel cannot execute: it is damaged or incomplete`;
 };
 

@@ -21,7 +21,7 @@ import { PageFile } from "./page-file.ts";
 import { isProcess } from "./process-facts.ts";
 import { execError, findProgram } from "./program-file.ts";
 import { seizeError } from "./seize-error.ts";
-import { type OnFailure, Supervisor } from "./supervisor.ts";
+import { type DrainResult, type OnFailure, Supervisor } from "./supervisor.ts";
 
 export interface RunOptions {
 	/** The command, byte for byte. */
@@ -115,9 +115,9 @@ const filterError = (errno: number): VsyscallError =>
 		`a seccomp filter cannot be installed (${errnoName(errno)}), without which calls to the vsyscall page cannot be served: allow seccomp(2) in the container, or give --vsyscall the mode of the host with --no-patch`,
 	);
 
-const drainOnce = (supervisor: Supervisor): "running" | "over" | Error => {
+const drainOnce = (supervisor: Supervisor): DrainResult | Error => {
 	try {
-		return supervisor.drain() ? "over" : "running";
+		return supervisor.drain();
 	} catch (error) {
 		return error instanceof Error ? error : new Error(String(error));
 	}
@@ -126,14 +126,21 @@ const drainOnce = (supervisor: Supervisor): "running" | "over" | Error => {
 /** Handles stops as SIGCHLD announces them, until no task is left. */
 const untilOver = (supervisor: Supervisor): Promise<void> =>
 	new Promise((resolve, reject) => {
-		const sweep = setInterval(drain, SWEEP_MS);
-		process.on("SIGCHLD", drain);
+		// Every stop is a SIGCHLD as well: while there is more to do, they say nothing new, and other signals wait behind them.
+		let isToContinue = false;
+		const onChild = (): void => {
+			if (!isToContinue) drain();
+		};
+		const sweep = setInterval(onChild, SWEEP_MS);
+		process.on("SIGCHLD", onChild);
 		drain();
 		function drain(): void {
 			const outcome = drainOnce(supervisor);
-			if (outcome === "running") return;
+			isToContinue = outcome === "more";
+			if (isToContinue) setImmediate(drain);
+			if (outcome === "more" || outcome === "idle") return;
 			clearInterval(sweep);
-			process.removeListener("SIGCHLD", drain);
+			process.removeListener("SIGCHLD", onChild);
 			if (outcome === "over") return resolve();
 			supervisor.endAll();
 			reject(outcome);

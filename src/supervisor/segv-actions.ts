@@ -40,9 +40,14 @@ export class SegvActions {
 		if (readMemory(tid, address, action) === ACTION_SIZE) this.#actions.set(process, action);
 	}
 
+	has(process: number): boolean {
+		return this.#actions.has(process);
+	}
+
+	/** The child may have run already, and set its own. */
 	forked(parent: number, child: number): void {
 		const action = this.#actions.get(parent);
-		if (action !== undefined) this.#actions.set(child, action);
+		if (action !== undefined && !this.#actions.has(child)) this.#actions.set(child, action);
 	}
 
 	/** execve(2): what is caught becomes SIG_DFL, what is ignored stays so. */

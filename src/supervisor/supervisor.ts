@@ -56,6 +56,12 @@ export interface SupervisorOptions {
 	readonly jobStop: Pick<JobStop, "programStopped" | "programContinued">;
 }
 
+/** "over": no task is left; "idle": nothing more has happened; "more": something may have, but others want to run, too. */
+export type DrainResult = "over" | "idle" | "more";
+
+/** Some ten milliseconds: a task that stops without end (a call site that cannot be patched) must not keep us from signals. */
+const STOPS_AT_ONCE = 1000;
+
 interface Task {
 	readonly tid: number;
 	/** The event of the task that made it has been seen, or it is the first. */
@@ -92,6 +98,8 @@ const describeMapFailure = (errno: number): string =>
 export class Supervisor {
 	readonly #options: SupervisorOptions;
 	readonly #tasks = new Map<number, Task>();
+	/** Tasks that have been made and not been seen yet. One that had ended before that stays until its id is used again. */
+	readonly #newborn = new Set<number>();
 	/** Tasks that ended before they were announced; the foreign children, too, when they end. */
 	readonly #endedEarly = new Set<number>();
 	/** Signals of the first process, and when it last got each. */
@@ -111,6 +119,8 @@ export class Supervisor {
 		this.#pageCalls = new PageCalls({
 			...options.page,
 			trace: options.trace,
+			report: options.report,
+			tasks: () => [...this.#tasks.keys(), ...this.#newborn],
 			callRemotely: (tid, instruction, script, finished) =>
 				this.#callRemotely(this.#taskOf(tid), instruction, script, finished),
 		});
@@ -153,12 +163,13 @@ export class Supervisor {
 		return [...this.#tasks.keys()];
 	}
 
-	/** Handles everything that has happened. @returns whether no task is left */
-	drain(): boolean {
-		while (!this.#isOver) {
+	/** Handles what has happened. */
+	drain(): DrainResult {
+		for (let handled = 0; !this.#isOver; handled++) {
+			if (handled === STOPS_AT_ONCE) return "more";
 			const result = waitForAny();
 			if (result.kind === "nothing") {
-				if (!this.#hasAnswered) return this.#hasOnlyForeignChildren();
+				if (!this.#hasAnswered) return this.#hasOnlyForeignChildren() ? "over" : "idle";
 				// The task that has just been answered may call again at once, and on one processor it needs ours for that.
 				this.#hasAnswered = false;
 				syscallResult(linux.SYS_sched_yield);
@@ -167,7 +178,7 @@ export class Supervisor {
 			if (result.kind === "no-children") this.#isOver = true;
 			else this.#handle(result.tid, decodeWaitStatus(result.status));
 		}
-		return true;
+		return "over";
 	}
 
 	/** Whether every task of the run has ended, and what is left to wait for was there before us. */
@@ -183,6 +194,7 @@ export class Supervisor {
 	#taskOf(tid: number): Task {
 		let task = this.#tasks.get(tid);
 		if (task === undefined) {
+			this.#newborn.delete(tid);
 			task = {
 				tid,
 				isAnnounced: false,
@@ -227,20 +239,21 @@ export class Supervisor {
 			this.#hasAnswered = true;
 			return;
 		}
-		if (MAKES_A_TASK.has(event)) this.#made(tid, event);
-		this.#pageCalls?.beforeResume(tid);
+		if (MAKES_A_TASK.has(event)) this.#made(tid);
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
 		// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
-		if (task.remote === undefined) resume(tid, 0);
-		else resumeToSyscall(tid);
+		if (task.remote !== undefined) resumeToSyscall(tid);
+		else if (this.#pageCalls !== undefined) this.#pageCalls.resume(tid);
+		else resume(tid, 0);
 	}
 
 	/** A task has made another. */
-	#made(tid: number, event: number): void {
+	#made(tid: number): void {
 		if (!this.#options.hasForeignChildren && this.#pageCalls === undefined) return;
 		const made = eventMessage(tid);
 		if (this.#options.hasForeignChildren) this.#announce(made);
-		if (event !== linux.PTRACE_EVENT_CLONE) this.#pageCalls?.forked(tid, made);
+		if (!this.#tasks.has(made)) this.#newborn.add(made);
+		this.#pageCalls?.made(tid, made);
 	}
 
 	#ended(tid: number, status: ExitStatus): void {
@@ -249,7 +262,9 @@ export class Supervisor {
 		this.#pageCalls?.ended(tid);
 		if (this.#options.hasForeignChildren && task?.isAnnounced !== true) this.#endedEarly.add(tid);
 		if (tid === this.#lead) this.#status = status;
-		if (task?.remote !== undefined) this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
+		if (task?.remote !== undefined && task.pending !== undefined) {
+			this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
+		}
 		if (this.#status !== undefined && tid === this.#lead && this.#tasks.size > 0) {
 			this.#options.trace(`the first process ended; waiting for ${this.#tasks.size} more`);
 		}
@@ -262,7 +277,7 @@ export class Supervisor {
 		if (former !== tid) this.#tasks.delete(former);
 		task.pending = undefined;
 		task.remote = undefined;
-		this.#pageCalls?.exec(tid);
+		this.#pageCalls?.exec(tid, former);
 		task.hasProvidedFiles = false;
 		task.isImageKept = false;
 		const { installer, isHostClock, mode, report, trace } = this.#options;

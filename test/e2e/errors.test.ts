@@ -129,6 +129,16 @@ suite("a file that cannot be executed ends with 126 and one line", () => {
 		assertOneLine(await vsyscall(["run", "--", path]), 126, path, "damaged");
 	});
 
+	test("an x32 program", TIMEOUT, async () => {
+		// Elf32_Ehdr for EM_X86_64 with one program header of 32 bytes, which a kernel with x32 finds to be empty.
+		const bytes = new Uint8Array(84);
+		bytes.set([0x7f, 0x45, 0x4c, 0x46, 1, 1, 1]);
+		bytes.set([2, 0, 62, 0, 1, 0, 0, 0], 16);
+		bytes[28] = 52;
+		bytes.set([52, 0, 32, 0, 1, 0], 40);
+		assertOneLine(await vsyscall(["run", "--", file("x32", bytes)]), 126, "x32 program");
+	});
+
 	test("a program for arm64", TIMEOUT, async () => {
 		const bytes = Uint8Array.from(readFileSync("/bin/true"));
 		bytes.set([183, 0], 18);

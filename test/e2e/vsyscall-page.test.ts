@@ -4,7 +4,15 @@ import { suite, test } from "node:test";
 import { probeHostVsyscall } from "../../src/linux/host-vsyscall.ts";
 import { build } from "../helpers/fixtures.ts";
 import { has, isRoot, lacks } from "../helpers/requirements.ts";
-import { native, runCommand, vsyscall } from "../helpers/vsyscall.ts";
+import {
+	assertNothingLeft,
+	CLI,
+	type Finished,
+	native,
+	runCommand,
+	startCommand,
+	vsyscall,
+} from "../helpers/vsyscall.ts";
 
 const TIMEOUT = { timeout: 180_000 };
 const LONG = { timeoutMs: 120_000 };
@@ -101,6 +109,24 @@ suite("shapes of calls", () => {
 	}
 });
 
+test("an operand of eight bytes is left alone while another process has the same memory", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const program = build("glibc", "shared-memory.c");
+	const run = await vsyscall(["run", "--stats", "--clock", "+1d", "--vsyscall=xonly", "--", program]);
+	assert.equal(run.stdout, "10 good\n");
+	assert.match(run.stderr, /0 call sites patched, 10 calls trapped, 1 call site refused/);
+});
+
+test("a program that does nothing but calls that trap can be ended, on one processor", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const run = ["run", "--no-patch", "--clock", "+1d", "--", build("glibc", "endless-calls.c")];
+	const { child, mark, finished } = startCommand("taskset", ["1", process.execPath, CLI, ...run]);
+	child.stdout?.once("data", () => child.kill("SIGTERM"));
+	const { stdout, exitCode, signal } = await finished;
+	assert.deepEqual({ stdout, exitCode, signal }, { stdout: "calling\n", exitCode: null, signal: "SIGTERM" });
+	await assertNothingLeft(mark);
+});
+
 suite("what the page does to a program", () => {
 	for (const clock of CLOCKS) {
 		for (const flags of [[], ["--no-patch"]]) {
@@ -164,6 +190,32 @@ const runFacts = async (args: readonly string[]): Promise<string> => {
 	assert.deepEqual({ stderr: run.stderr, exitCode: run.exitCode }, { stderr: "", exitCode: 0 });
 	return run.stdout;
 };
+
+test("loads from the page survive a storm of stops and of SIGCONT", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	if (HOST === "emulate") {
+		lacks(t, "needs a host whose page cannot be read");
+		return;
+	}
+	const command = ["run", "--vsyscall=emulate", "--", build("glibc", "stopped-reads.c"), "500"];
+	assert.deepEqual(await vsyscall(command, LONG), { stdout: "500 good\n", stderr: "", exitCode: 0, signal: null });
+});
+
+test("a read keeps the handler that the fault has reset, also in a child that clone made", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const command = ["run", "--vsyscall=emulate", "--", build("glibc", "blocked-reads.c")];
+	assert.equal((await vsyscall(command)).stdout, "end signal 17: status 0x700\nend signal 0: status 0x700\n");
+});
+
+test("--vsyscall=none: a SIGSEGV that is sent stays beside those of the calls", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const sent = 100;
+	const run = await vsyscall(["run", "--vsyscall=none", "--", build("glibc", "sent-segv.c"), String(sent)], LONG);
+	const [, lost = "", odd = ""] = /^faults (\d+) (\d+)$/m.exec(run.stdout) ?? assert.fail(run.stdout);
+	assert.equal(odd, "0");
+	// The kernel itself merges what is sent while a fault's own is on its way.
+	assert.ok(Number(lost) * 10 < sent, `${lost} of ${sent} lost`);
+});
 
 suite("the kernel's own checks of the page", () => {
 	const SERVED_CHECKS = ["4 ok", "6 ok", "8 ok", "10 ok", "14 at most one step in the page"];
@@ -248,5 +300,42 @@ suite("what is asked for", () => {
 			});
 			assert.deepEqual(run, { stdout: LEGACY, stderr: "", exitCode: 0, signal: null });
 		}
+	});
+});
+
+suite("a program's own seccomp filter", () => {
+	for (const flags of [["--clock", "+1d"], ["--vsyscall=none"], ["--vsyscall=emulate", "--no-patch"]]) {
+		test(`what it leaves to a tracer is not called: ${flags.join(" ")}`, TIMEOUT, async (t) => {
+			if (!has(t, "gcc")) return;
+			const program = build("glibc", "filter-trace.c");
+			const expected = await native([program]);
+			assert.equal(expected.stdout, "getppid data 0: ENOSYS\ngetppid data 1: ENOSYS\ngetppid data 2: ENOSYS\n");
+			assert.deepEqual(await vsyscall(["run", ...flags, "--", program]), expected);
+		});
+	}
+});
+
+suite("a program that has closed its memory to an ordinary user's tracer", () => {
+	const NOBODY = { uid: 65534, gid: 65534 };
+	const served = async (mode: string): Promise<Finished> =>
+		vsyscall(["run", "--clock", FROZEN, `--vsyscall=${mode}`, "--", build("glibc", "closed-memory.c")], NOBODY);
+
+	for (const mode of SERVED) {
+		test(`--vsyscall=${mode}: what needs no memory is on the clock, the rest is named`, TIMEOUT, async (t) => {
+			if (!has(t, "gcc") || !isRoot(t)) return;
+			if (HOST === "none") {
+				lacks(t, "needs a host that serves the vsyscall page");
+				return;
+			}
+			const run = await served(mode);
+			assert.match(run.stdout, /^time 1234567890 gettimeofday 0 host\n$/);
+			assert.match(run.stderr, /^vsyscall: closed-memory\S* \(pid \d+\) has closed its memory to us .*\n$/);
+		});
+	}
+
+	test("--vsyscall=none: it gets no call through", TIMEOUT, async (t) => {
+		if (!has(t, "gcc") || !isRoot(t)) return;
+		const run = await served("none");
+		assert.deepEqual(run, { stdout: "", stderr: "", exitCode: null, signal: "SIGSEGV" });
 	});
 });

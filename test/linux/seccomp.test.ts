@@ -187,14 +187,14 @@ test("the program reads as what it is", () => {
 		"10 load ip low",
 		"11 and fffff3ff",
 		"12 if ff600000 go 13 else 21",
-		"13 return 7ff00001",
+		"13 return 7ff07673",
 		"14 load signal",
 		"15 if b go 16 else 21",
 		"16 load action low",
 		"17 if 0 go 18 else 20",
 		"18 load action high",
 		"19 if 0 go 21 else 20",
-		"20 return 7ff00002",
+		"20 return 7ff07674",
 		"21 return 7fff0000",
 	]);
 });

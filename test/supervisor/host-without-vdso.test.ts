@@ -85,7 +85,7 @@ const supervise = async (
 	});
 	assert.equal(supervisor.seize(program.pid), 0);
 	program.release();
-	while (!supervisor.drain()) await new Promise((resolve) => setTimeout(resolve, 5));
+	while (supervisor.drain() !== "over") await new Promise((resolve) => setTimeout(resolve, 5));
 	assert.equal(program.execError, 0);
 	return { status: supervisor.status, reports };
 };
