@@ -87,7 +87,10 @@ const runCommand = program
 
 addClockCommand(program);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
-program.command("faketime").description("the same with the arguments and variables of faketime");
+program
+	.command("faketime")
+	.description("the same with the arguments and variables of faketime")
+	.configureHelp({ formatHelp: () => FAKETIME_HELP });
 
 const faketime = async (args: readonly string[]): Promise<void> => {
 	const request = readFaketimeArguments(args);

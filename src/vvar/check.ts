@@ -1,5 +1,6 @@
 /** Whether bytes are a vvar page that this release understands: pages come from files, which anybody may have written. */
 import { ByteReader } from "../bytes.ts";
+import { isRate } from "../clock/drift.ts";
 import { VsyscallError } from "../errors.ts";
 import { NANOSECONDS_PER_SECOND } from "../units.ts";
 import * as layout from "./layout.ts";
@@ -19,7 +20,8 @@ const faultOf = (bytes: Uint8Array): string | undefined => {
 	const slot = layout.PAGE.slots + Number((word >> BigInt(layout.WALL_SECONDS_SHIFT)) & 1n) * layout.SLOT.size;
 	if (reader.u32(slot + layout.SLOT.kind) > LAST_KIND) return "a damaged page: the kind of its slot";
 	const parts = [layout.SLOT.nanoseconds, layout.SLOT.anchorNanoseconds].map((field) => reader.u64(slot + field));
-	return parts.every((part) => part < NANOSECONDS_PER_SECOND) ? undefined : "a damaged page: the times in its slot";
+	if (parts.some((part) => part >= NANOSECONDS_PER_SECOND)) return "a damaged page: the times in its slot";
+	return isRate(reader.i64(slot + layout.SLOT.rate)) ? undefined : "a damaged page: the rate in its slot";
 };
 
 /** @throws {VsyscallError} ERR_VSYSCALL_PAGE when `bytes` are no page, or one of another version, or damaged. */

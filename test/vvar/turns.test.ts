@@ -145,6 +145,11 @@ describe("a page is refused", () => {
 			frozenPage((bytes) => namedSlot(bytes)?.fill(0xff, layout.SLOT.nanoseconds, layout.SLOT.nanoseconds + 8)),
 			/^a damaged page: the times in its slot/,
 		],
+		[
+			"whose slot has a rate of 1",
+			frozenPage((bytes) => namedSlot(bytes)?.set([1], layout.SLOT.rate + layout.RATE_SHIFT / 8)),
+			/^a damaged page: the rate in its slot/,
+		],
 	];
 	for (const [name, bytes, message] of rows) {
 		test(name, () => assert.throws(() => VvarPage.open(bytes), { code: "ERR_VSYSCALL_PAGE", message }));
