@@ -126,24 +126,35 @@ const drainOnce = (supervisor: Supervisor): DrainResult | Error => {
 /** Handles stops as SIGCHLD announces them, until no task is left. */
 const untilOver = (supervisor: Supervisor): Promise<void> =>
 	new Promise((resolve, reject) => {
-		// Every stop is a SIGCHLD as well: while there is more to do, they say nothing new, and other signals wait behind them.
-		let isToContinue = false;
-		const onChild = (): void => {
-			if (!isToContinue) drain();
-		};
-		const sweep = setInterval(onChild, SWEEP_MS);
-		process.on("SIGCHLD", onChild);
+		const sweep = setInterval(() => {
+			if (isListening) drain();
+		}, SWEEP_MS);
+		let isListening = false;
 		drain();
 		function drain(): void {
 			const outcome = drainOnce(supervisor);
-			isToContinue = outcome === "more";
-			if (isToContinue) setImmediate(drain);
-			if (outcome === "more" || outcome === "idle") return;
+			if (outcome === "more") {
+				// Every stop is a SIGCHLD, which says nothing new now. The signals of a busy program would fill libuv's pipe, and others be lost.
+				listen(false);
+				setImmediate(drain);
+				return;
+			}
+			if (outcome === "idle") {
+				if (isListening) return;
+				listen(true);
+				// What has happened just before was not announced.
+				return drain();
+			}
 			clearInterval(sweep);
-			process.removeListener("SIGCHLD", onChild);
+			listen(false);
 			if (outcome === "over") return resolve();
 			supervisor.endAll();
 			reject(outcome);
+		}
+		function listen(wanted: boolean): void {
+			if (wanted && !isListening) process.on("SIGCHLD", drain);
+			if (!wanted) process.removeListener("SIGCHLD", drain);
+			isListening = wanted;
 		}
 	});
 

@@ -59,6 +59,8 @@ export interface SupervisorOptions {
 /** "over": no task is left; "idle": nothing more has happened; "more": something may have, but others want to run, too. */
 export type DrainResult = "over" | "idle" | "more";
 
+const ESRCH = 3;
+
 /** Some ten milliseconds: a task that stops without end (a call site that cannot be patched) must not keep us from signals. */
 const STOPS_AT_ONCE = 1000;
 
@@ -98,7 +100,7 @@ const describeMapFailure = (errno: number): string =>
 export class Supervisor {
 	readonly #options: SupervisorOptions;
 	readonly #tasks = new Map<number, Task>();
-	/** Tasks that have been made and not been seen yet. One that had ended before that stays until its id is used again. */
+	/** Tasks that have been made and not been seen yet. */
 	readonly #newborn = new Set<number>();
 	/** Tasks that ended before they were announced; the foreign children, too, when they end. */
 	readonly #endedEarly = new Set<number>();
@@ -252,6 +254,8 @@ export class Supervisor {
 		if (!this.#options.hasForeignChildren && this.#pageCalls === undefined) return;
 		const made = eventMessage(tid);
 		if (this.#options.hasForeignChildren) this.#announce(made);
+		// It may have ended, and been seen to end, before: then its id can be another's next.
+		if (syscallResult(linux.SYS_kill, made, 0) === -ESRCH) return;
 		if (!this.#tasks.has(made)) this.#newborn.add(made);
 		this.#pageCalls?.made(tid, made);
 	}
