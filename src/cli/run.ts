@@ -1,6 +1,7 @@
 /** `vsyscall run`: flags -> a clock, anchored now -> a supervised program. */
 import { anchorNow } from "../clock-file/anchor.ts";
 import { ClockFile } from "../clock-file/clock-file.ts";
+import { neither } from "../clock-file/clock-file-error.ts";
 import { isClockName } from "../clock-file/clock-name.ts";
 import type { WallClock } from "../clock/clock.ts";
 import { type ClockSpec, followedFile, parseClockSpec } from "../clock/spec.ts";
@@ -38,7 +39,11 @@ const refuseUnserved = (spec: ClockSpec): void => {
 
 /** The clock of that name, or one for this run alone. */
 const openClock = (text: string): WallClock | ClockFile => {
-	if (isClockName(text)) return ClockFile.open(text);
+	if (isClockName(text)) {
+		const names = ClockFile.names();
+		if (!names.includes(text)) throw neither(text, names);
+		return ClockFile.open(text);
+	}
 	const spec = parseClockSpec(text);
 	refuseUnserved(spec);
 	return anchorNow(spec);

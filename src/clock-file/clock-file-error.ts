@@ -19,6 +19,12 @@ export const unknown = (name: string, known: readonly string[]): VsyscallError =
 		`no clock is called ${name}${known.length === 0 ? "" : ` (there is ${known.join(", ")})`}: vsyscall clock create ${name} makes one`,
 	);
 
+/** Of a word that could also have been meant as a clock spec. */
+export const neither = (word: string, known: readonly string[]): VsyscallError =>
+	error(
+		`${word} is neither a clock spec (for example +30d or @2038-01-19T03:14:07Z) nor the name of a clock${known.length === 0 ? "" : ` (there is ${known.join(", ")})`}`,
+	);
+
 export const unusable = (name: string, reason: string): VsyscallError =>
 	error(`clock ${name} cannot be used: ${reason}`);
 

@@ -44,7 +44,11 @@ suite("a command line that is wrong ends with 125 and one line", () => {
 		["an unknown command", ["runn", "--", "true"], ["runn"]],
 		["an unknown choice", ["run", "--on-failure", "maybe", "--", "true"], ["maybe", "refuse", "warn"]],
 		["an option without its value", ["run", "--clock"], ["--clock"]],
-		["a clock of no known form", ["run", "--clock", "yesterdya", "--", "true"], ["position 1", "for example"]],
+		[
+			"a clock of no known form",
+			["run", "--clock", "yesterdya", "--", "true"],
+			["neither a clock spec", "for example", "nor the name"],
+		],
 		["a clock that goes wrong later", ["run", "--clock", "+10y5q", "--", "true"], [/position [2-6]\b/, "for example"]],
 		["a clock with a date that is none", ["run", "--clock", "@2038-02-30", "--", "true"], ["position", "for example"]],
 		["an empty clock", ["run", "--clock", "", "--", "true"], ["position 1", "for example"]],
