@@ -4,8 +4,8 @@
  * That works in every chroot, user and namespace, because nobody opens a path on the far side. The price is a page of its own.
  */
 import { closeSync, openSync, readlinkSync } from "node:fs";
+import { borrowDescriptor } from "../linux/borrowed-descriptor.ts";
 import * as linux from "../linux/constants.ts";
-import { syscallResult } from "../linux/ffi.ts";
 import { MEMORY_FILE_NAME } from "../linux/memfd.ts";
 import { isOwnProc } from "../linux/proc-file.ts";
 import { writeMemory } from "../linux/remote-memory.ts";
@@ -24,12 +24,8 @@ const MEMORY_FILE = "/memfd:vsyscall (deleted)";
 
 /** A descriptor of ours for a descriptor of another process, or -errno. */
 const borrow = (tid: number, descriptor: number): number => {
-	const pidfd = syscallResult(linux.SYS_pidfd_open, tid, 0);
-	if (pidfd >= 0) {
-		const fd = syscallResult(linux.SYS_pidfd_getfd, pidfd, descriptor, 0);
-		closeSync(pidfd);
-		if (fd >= 0) return fd;
-	}
+	const fd = borrowDescriptor(tid, descriptor);
+	if (fd >= 0) return fd;
 	// Before Linux 5.6. Only the file that was just made is opened, whatever /proc says.
 	const path = `/proc/${tid}/fd/${descriptor}`;
 	try {

@@ -20,7 +20,7 @@ import {
 	writeRegisters,
 	writeSignalInfo,
 } from "../linux/ptrace.ts";
-import { readProcFile, readStatusField } from "../linux/proc-file.ts";
+import { readProcFile } from "../linux/proc-file.ts";
 import { type RegisterName, Registers } from "../linux/registers.ts";
 import { readMemory } from "../linux/remote-memory.ts";
 import { SEGV_ACTION } from "../linux/seccomp.ts";
@@ -44,6 +44,7 @@ export interface PageCallOptions {
 	readonly image: Image;
 	readonly clock: () => WallClock;
 	readonly trace: (message: string) => void;
+	readonly processOf: (tid: number) => number;
 	/** Runs system calls on behalf of a stopped task; then `finished` is called, and must resume it. */
 	readonly callRemotely: (tid: number, instruction: bigint, script: RemoteScript<void>, finished: () => void) => void;
 }
@@ -86,7 +87,6 @@ export class PageCalls {
 	readonly #patcher: CallPatcher;
 	readonly #actions = new SegvActions();
 	readonly #pending = new Map<number, Pending>();
-	readonly #processes = new Map<number, number>();
 	readonly #registers = new Registers();
 	readonly #info = new SignalInfo();
 
@@ -105,14 +105,12 @@ export class PageCalls {
 
 	exec(tid: number): void {
 		this.#pending.delete(tid);
-		this.#processes.set(tid, tid);
 		this.#patcher.forget(tid);
 		this.#actions.exec(tid);
 	}
 
 	ended(tid: number): void {
 		this.#pending.delete(tid);
-		this.#processes.delete(tid);
 		this.#patcher.forget(tid);
 		this.#actions.ended(tid);
 	}
@@ -448,12 +446,7 @@ export class PageCalls {
 	}
 
 	#processOf(tid: number): number {
-		let process = this.#processes.get(tid);
-		if (process === undefined) {
-			process = Number(readStatusField(tid, "Tgid") ?? tid);
-			this.#processes.set(tid, process);
-		}
-		return process;
+		return this.#options.processOf(tid);
 	}
 
 	/** The kernel's own line: warn_bad_vsyscall, vsyscall_64.c, v6.18. */

@@ -71,16 +71,18 @@ const prepare = (options: RunOptions): Prepared => {
 	return { pageFile, installer, image, policy };
 };
 
-/** What stops calls to the page, where something must. */
-const filterFor = (policy: PagePolicy | undefined): Uint8Array | undefined =>
-	policy === undefined
-		? undefined
-		: buildFilter({ tracesPageCalls: policy.tracesCalls, tracesSegvActions: policy.tracesSegvActions });
+/** What stops the calls that are answered here. */
+const filterFor = (policy: PagePolicy | undefined): Uint8Array =>
+	buildFilter({
+		tracesPageCalls: policy?.tracesCalls ?? false,
+		tracesSegvActions: policy?.tracesSegvActions ?? false,
+		tracesTimeCalls: true,
+	});
 
 const start = (
 	supervisor: Supervisor,
 	command: readonly Uint8Array[],
-	{ own, filter }: { own: readonly number[]; filter: Uint8Array | undefined },
+	{ own, filter, isFilterOptional }: { own: readonly number[]; filter: Uint8Array; isFilterOptional: boolean },
 ): { program: PendingProgram; file: Uint8Array } => {
 	const [name = new Uint8Array(0)] = command;
 	const file = findProgram(name, process.env["PATH"]);
@@ -91,6 +93,7 @@ const start = (
 		descriptors: inheritedDescriptors(own),
 		openFilesLimit: inheritedOpenFilesLimit(),
 		filter,
+		isFilterOptional,
 	});
 	const refusal = supervisor.seize(program.pid);
 	if (refusal < 0) throw seizeError(program.pid, -refusal);
@@ -106,7 +109,7 @@ const start = (
 const filterError = (errno: number): VsyscallError =>
 	new VsyscallError(
 		"ERR_VSYSCALL_HOST",
-		`a seccomp filter cannot be installed (${errnoName(errno)}), without which calls to the vsyscall page cannot be served: allow seccomp(2) in the container, or give --vsyscall the mode of the host with --no-patch`,
+		`a seccomp filter cannot be installed (${errnoName(errno)}), without which system calls that mean the wall clock, and calls to the vsyscall page, cannot be served: allow seccomp(2) in the container`,
 	);
 
 const drainOnce = (supervisor: Supervisor): "running" | "over" | Error => {
@@ -155,13 +158,22 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		isHostClock: options.clock.kind === "host",
 		report: options.report,
 		trace: options.trace,
-		page: policy === undefined ? undefined : { policy, image, clock: () => pageFile.clock },
+		timeCalls: { clock: pageFile, taiSeconds: pageFile.taiSeconds, image },
+		page: policy === undefined ? undefined : { policy, image, clock: () => pageFile.current },
 		mode: options.vsyscall.mode,
 		jobStop: new JobStop(),
 	});
-	const { program, file } = start(supervisor, options.command, { own: [pageFile.fd], filter: filterFor(policy) });
+	// Nothing is lost without it as long as nobody sets the clock, and the page is the host's.
+	const isFilterOptional = policy === undefined && options.clock.kind === "host";
+	const filter = filterFor(policy);
+	const { program, file } = start(supervisor, options.command, { own: [pageFile.fd], filter, isFilterOptional });
 	await untilOver(supervisor);
-	if (program.filterError !== 0) throw filterError(program.filterError);
+	if (program.filterError !== 0) {
+		if (!isFilterOptional) throw filterError(program.filterError);
+		options.trace(
+			`a seccomp filter could not be installed (${errnoName(program.filterError)}): programs that set the clock asked the host`,
+		);
+	}
 	if (program.execError !== 0) throw execError(file, program.execError);
 	const failure: ExitStatus = { kind: "exited", exitCode: EXIT_OWN_FAILURE };
 	const status = supervisor.hasRefusedLead ? failure : (supervisor.status ?? failure);
