@@ -20,10 +20,14 @@ export const SYS_flock = 73;
 export const SYS_gettimeofday = 96;
 export const SYS_ptrace = 101;
 export const SYS_getpgrp = 111;
+export const SYS_adjtimex = 159;
 export const SYS_futex = 202;
+export const SYS_timer_settime = 223;
+export const SYS_timer_gettime = 224;
 export const SYS_clock_gettime = 228;
 export const SYS_openat = 257;
 export const SYS_tgkill = 234;
+export const SYS_timerfd_settime = 286;
 export const SYS_prlimit64 = 302;
 export const SYS_process_vm_readv = 310;
 export const SYS_process_vm_writev = 311;
@@ -134,6 +138,7 @@ export const TIOCGPGRP = 0x540f;
 
 // clock_gettime(2)
 export const CLOCK_REALTIME = 0;
+export const CLOCK_MONOTONIC = 1;
 export const CLOCK_REALTIME_COARSE = 5;
 export const CLOCK_MONOTONIC_COARSE = 6;
 export const CLOCK_TAI = 11;

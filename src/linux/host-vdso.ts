@@ -162,3 +162,6 @@ export const hostRealtime = (): Nanoseconds => {
 
 /** The host's CLOCK_REALTIME_COARSE in nanoseconds: what its time() shows. */
 export const hostCoarseRealtime = (): Nanoseconds => joinNanoseconds(...readClock(linux.CLOCK_REALTIME_COARSE));
+
+/** The host's CLOCK_MONOTONIC in nanoseconds. */
+export const hostMonotonic = (): Nanoseconds => joinNanoseconds(...readClock(linux.CLOCK_MONOTONIC));

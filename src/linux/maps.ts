@@ -18,3 +18,18 @@ export const isPrivatelyMapped = (tid: number, address: bigint): boolean => {
 	}
 	return false;
 };
+
+/** Where the host's vDSO is in a process; undefined when it has none or cannot be looked into. */
+export const hostVdsoRange = (tid: number): { readonly start: bigint; readonly end: bigint } | undefined => {
+	if (!isOwnProc()) return undefined;
+	let maps: string;
+	try {
+		maps = readFileSync(`/proc/${tid}/maps`, "latin1");
+	} catch {
+		return undefined;
+	}
+	const [, start, end] = /^([0-9a-f]+)-([0-9a-f]+) .*\[vdso\]$/m.exec(maps) ?? [];
+	return start === undefined || end === undefined
+		? undefined
+		: { start: BigInt(`0x${start}`), end: BigInt(`0x${end}`) };
+};

@@ -6,117 +6,198 @@
  *             8  instruction_pointer   u64
  *            16  args[6]               u64 each
  *
- * The architecture is tested first, since the numbers of i386 and x32 mean other calls. Whatever is not one of the few numbers
- * below is allowed by architecture and number alone: the kernel finds such numbers when the filter is installed and never runs it for
+ * The architecture is tested first, since the numbers of i386 and x32 mean other calls (a 64-bit program reaches those of i386 by
+ * int 0x80). Whatever is not one of the numbers of a rule is allowed by architecture and number alone: the kernel finds such numbers when the filter is installed and never runs it for
  * them (the action cache of Linux 5.11, seccomp_cache_prepare in kernel/seccomp.c), so they cost next to nothing.
+ *
+ *     load arch
+ *     if x86-64      load nr;  if NUMBER  tests of the rule ... return TRACE | reason
+ *                              if NUMBER  ...
+ *                              return ALLOW
+ *     if i386        the same with its own numbers
+ *     return ALLOW
  *
  * Words are little-endian: the low half of a u64 comes first.
  */
 import { setU16, setU32 } from "../bytes.ts";
+import {
+	ARGUMENT_TESTS,
+	type ArgumentTest,
+	type Architecture,
+	TIME_CALLS,
+	type TimeCall,
+} from "../syscalls/time-calls.ts";
 import { VSYSCALL_SIZE, VSYSCALL_START, VSYSCALLS } from "../vsyscall/page.ts";
 import { SIGSEGV, SYS_rt_sigaction } from "./constants.ts";
 
 /**
  * What PTRACE_GETEVENTMSG says at a stop: why the filter has stopped the task. Other words come from a filter of the program's own:
- * these two are such that no program will have them by chance.
+ * these are such that no program will have them by chance.
  */
 export const PAGE_CALL = 0x7673;
 export const SEGV_ACTION = 0x7674;
+/** A call of syscalls/time-calls.ts that may mean the wall clock, by the architecture whose number it has. */
+export const TIME_CALL: Readonly<Record<Architecture, number>> = { "x86-64": 0x7675, i386: 0x7676 };
 
 export interface FilterOptions {
 	/** Stops calls of the vsyscall page, told by the instruction pointer: on hosts that serve it. */
 	readonly tracesPageCalls: boolean;
 	/** Stops rt_sigaction(SIGSEGV, action, ...). */
 	readonly tracesSegvActions: boolean;
+	/** Stops the system calls that mean the wall clock. */
+	readonly tracesTimeCalls: boolean;
+	/** What the image passes as third argument of its own reads, which are not to be stopped: a 32-bit word. */
+	readonly syscallKey?: number | undefined;
 }
 
-const AUDIT_ARCH_X86_64 = 0xc000_003e;
+const AUDIT_ARCH: Readonly<Record<Architecture, number>> = { "x86-64": 0xc000_003e, i386: 0x4000_0003 };
 const SECCOMP_RET_ALLOW = 0x7fff_0000;
 const SECCOMP_RET_TRACE = 0x7ff0_0000;
 
-const DATA = { nr: 0, arch: 4, pointerLow: 8, pointerHigh: 12, signal: 16, actionLow: 24, actionHigh: 28 } as const;
+const DATA = { nr: 0, arch: 4, pointerLow: 8, pointerHigh: 12, args: 16 } as const;
+const low = (argument: number): number => DATA.args + 8 * argument;
+const high = (argument: number): number => low(argument) + 4;
 
 const BPF_LD_W_ABS = 0x20;
 const BPF_ALU_AND_K = 0x54;
+const BPF_JMP_JA = 0x05;
 const BPF_JMP_JEQ_K = 0x15;
+const BPF_JMP_JSET_K = 0x45;
 const BPF_RET_K = 0x06;
 const INSTRUCTION_SIZE = 8;
 
-type Target = "next" | "allow" | "page call" | "segv action" | "trace page call" | "trace segv action";
+interface Instruction {
+	readonly code: number;
+	readonly k: number;
+	/** How many instructions are skipped. */
+	readonly yes?: number;
+	readonly no?: number;
+}
 
-type Line =
-	| { readonly code: number; readonly k: number }
-	| { readonly code: number; readonly k: number; readonly yes: Target; readonly no: Target }
-	| { readonly label: Target };
+/** Where a test goes on: with the next instruction, with the next test, or not at all. */
+type Way = "next" | "passed" | "failed";
+type TestLine = { readonly code: number; readonly k: number; readonly yes?: Way; readonly no?: Way };
 
-const load = (offset: number): Line => ({ code: BPF_LD_W_ABS, k: offset });
-const mask = (k: number): Line => ({ code: BPF_ALU_AND_K, k });
-const equals = (k: number, yes: Target, no: Target): Line => ({ code: BPF_JMP_JEQ_K, k, yes, no });
-const answer = (k: number): Line => ({ code: BPF_RET_K, k });
+/** A call that stops the task where every test is passed. */
+interface Rule {
+	readonly number: number;
+	readonly tests: readonly (readonly TestLine[])[];
+	readonly reason: number;
+}
+
+const load = (offset: number): TestLine => ({ code: BPF_LD_W_ABS, k: offset });
+const mask = (k: number): TestLine => ({ code: BPF_ALU_AND_K, k });
+const equals = (k: number, yes: Way, no: Way): TestLine => ({ code: BPF_JMP_JEQ_K, k, yes, no });
 
 const LOW_HALF = 0xffff_ffffn;
 /** The bits of an address that tell one entry from another: addr_to_vsyscall_nr, vsyscall_64.c. */
 const ENTRY_BITS = 3 * VSYSCALL_SIZE;
 
-const lines = ({ tracesPageCalls, tracesSegvActions }: FilterOptions): readonly Line[] => [
-	load(DATA.arch),
-	equals(AUDIT_ARCH_X86_64, "next", "allow"),
-	load(DATA.nr),
-	...(tracesPageCalls ? VSYSCALLS.map(({ syscall }) => equals(syscall, "page call", "next")) : []),
-	...(tracesSegvActions ? [equals(SYS_rt_sigaction, "segv action", "next")] : []),
-	{ label: "allow" },
-	answer(SECCOMP_RET_ALLOW),
-	...(tracesPageCalls
-		? [
-				{ label: "page call" } as const,
-				load(DATA.pointerHigh),
-				equals(Number(VSYSCALL_START >> 32n), "next", "allow"),
-				load(DATA.pointerLow),
-				mask(~ENTRY_BITS),
-				equals(Number(VSYSCALL_START & LOW_HALF), "trace page call", "allow"),
-				{ label: "trace page call" } as const,
-				answer(SECCOMP_RET_TRACE | PAGE_CALL),
-			]
-		: []),
-	...(tracesSegvActions
-		? [
-				{ label: "segv action" } as const,
-				// A signal is an int: the upper half of the register does not count.
-				load(DATA.signal),
-				equals(SIGSEGV, "next", "allow"),
-				load(DATA.actionLow),
-				equals(0, "next", "trace segv action"),
-				load(DATA.actionHigh),
-				equals(0, "allow", "trace segv action"),
-				{ label: "trace segv action" } as const,
-				answer(SECCOMP_RET_TRACE | SEGV_ACTION),
-			]
-		: []),
+const IN_PAGE: readonly TestLine[] = [
+	load(DATA.pointerHigh),
+	equals(Number(VSYSCALL_START >> 32n), "next", "failed"),
+	load(DATA.pointerLow),
+	mask(~ENTRY_BITS),
+	equals(Number(VSYSCALL_START & LOW_HALF), "passed", "failed"),
 ];
 
-/** BPF jumps forwards only, so a second "allow" stands at the end for those behind the first. */
-export const buildFilter = (options: FilterOptions): Uint8Array => {
-	const program = [...lines(options), { label: "allow" } as const, answer(SECCOMP_RET_ALLOW)];
-	const places: { readonly label: Target; readonly index: number }[] = [];
-	const instructions: Exclude<Line, { label: Target }>[] = [];
-	for (const line of program) {
-		if ("label" in line) places.push({ label: line.label, index: instructions.length });
-		else instructions.push(line);
+const testLines = (test: ArgumentTest): readonly TestLine[] => {
+	const { argument } = test;
+	if ("isNull" in test) {
+		return [load(low(argument)), equals(0, "next", "passed"), load(high(argument)), equals(0, "failed", "passed")];
 	}
+	// What the kernel takes as an int: the upper half of the register does not count.
+	if ("hasBit" in test) {
+		return [load(low(argument)), { code: BPF_JMP_JSET_K, k: test.hasBit, yes: "passed", no: "failed" }];
+	}
+	const { isOneOf, without } = test;
+	return [
+		load(low(argument)),
+		...(without === undefined ? [] : [mask(~without)]),
+		...isOneOf.map((value, index) => equals(value, "passed", index === isOneOf.length - 1 ? "failed" : "next")),
+	];
+};
+
+const timeRule = ({ name, number }: TimeCall, reason: number, syscallKey: number | undefined): Rule => {
+	const tests = (ARGUMENT_TESTS[name] ?? []).map(testLines);
+	const isKeyed = syscallKey !== undefined && name === "clock_gettime";
+	return {
+		number,
+		reason,
+		tests: isKeyed ? [...tests, [load(low(2)), equals(syscallKey, "failed", "passed")]] : tests,
+	};
+};
+
+const SEGV_ACTION_TESTS: readonly ArgumentTest[] = [
+	{ argument: 0, isOneOf: [SIGSEGV] },
+	{ argument: 1, isNull: false },
+];
+
+const rulesFor = (architecture: Architecture, options: FilterOptions): readonly Rule[] => {
+	const rules: Rule[] = [];
+	if (architecture === "x86-64" && options.tracesPageCalls) {
+		for (const { syscall } of VSYSCALLS) rules.push({ number: syscall, tests: [IN_PAGE], reason: PAGE_CALL });
+	}
+	if (architecture === "x86-64" && options.tracesSegvActions) {
+		rules.push({ number: SYS_rt_sigaction, tests: SEGV_ACTION_TESTS.map(testLines), reason: SEGV_ACTION });
+	}
+	if (!options.tracesTimeCalls) return rules;
+	const reason = TIME_CALL[architecture];
+	return [...rules, ...TIME_CALLS[architecture].map((call) => timeRule(call, reason, options.syscallKey))];
+};
+
+const ALLOW: Instruction = { code: BPF_RET_K, k: SECCOMP_RET_ALLOW };
+
+/** The tests and the answer of one rule; a test that fails goes to what stands behind. */
+const ruleInstructions = ({ tests, reason }: Rule): readonly Instruction[] => {
+	const end = tests.reduce((length, lines) => length + lines.length, 1);
+	let start = 0;
+	const instructions = tests.flatMap((lines) => {
+		const passed = start + lines.length;
+		const placed = lines.map(({ code, k, yes = "next", no = "next" }, index): Instruction => {
+			const skip = (way: Way): number => (way === "next" ? 0 : (way === "passed" ? passed : end) - (start + index) - 1);
+			return { code, k, yes: skip(yes), no: skip(no) };
+		});
+		start = passed;
+		return placed;
+	});
+	return [...instructions, { code: BPF_RET_K, k: SECCOMP_RET_TRACE | reason }];
+};
+
+/** The calls of one architecture: each number with its rules, in their order. */
+const callInstructions = (rules: readonly Rule[]): readonly Instruction[] => {
+	const numbers = [...new Set(rules.map(({ number }) => number))];
+	const blocks = numbers.flatMap((number) => {
+		const ofNumber = rules.filter((rule) => rule.number === number).flatMap(ruleInstructions);
+		const block = [...ofNumber, ALLOW];
+		return [{ code: BPF_JMP_JEQ_K, k: number, yes: 0, no: block.length }, ...block];
+	});
+	return [{ code: BPF_LD_W_ABS, k: DATA.nr }, ...blocks, ALLOW];
+};
+
+/** A long way is one that a conditional jump (8 bits) cannot go. */
+const ifArchitecture = (architecture: Architecture, block: readonly Instruction[]): readonly Instruction[] => [
+	{ code: BPF_JMP_JEQ_K, k: AUDIT_ARCH[architecture], yes: 1, no: 0 },
+	{ code: BPF_JMP_JA, k: block.length },
+	...block,
+];
+
+export const buildFilter = (options: FilterOptions): Uint8Array => {
+	const instructions = [
+		{ code: BPF_LD_W_ABS, k: DATA.arch },
+		...(["x86-64", "i386"] as const).flatMap((architecture) => {
+			const rules = rulesFor(architecture, options);
+			return rules.length === 0 ? [] : ifArchitecture(architecture, callInstructions(rules));
+		}),
+		ALLOW,
+	];
 	const bytes = new Uint8Array(instructions.length * INSTRUCTION_SIZE);
-	instructions.forEach((instruction, index) => {
-		const distance = (target: Target): number => {
-			if (target === "next") return 0;
-			const place = places.find(({ label, index: at }) => label === target && at > index);
-			return (place?.index ?? instructions.length) - index - 1;
-		};
+	instructions.forEach(({ code, k, yes = 0, no = 0 }: Instruction, index) => {
 		const offset = index * INSTRUCTION_SIZE;
-		setU16(bytes, offset, instruction.code);
-		if ("yes" in instruction) {
-			bytes[offset + 2] = distance(instruction.yes);
-			bytes[offset + 3] = distance(instruction.no);
-		}
-		setU32(bytes, offset + 4, instruction.k >>> 0);
+		setU16(bytes, offset, code);
+		bytes[offset + 2] = yes;
+		bytes[offset + 3] = no;
+		setU32(bytes, offset + 4, k >>> 0);
 	});
 	return bytes;
 };

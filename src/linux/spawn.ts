@@ -29,6 +29,8 @@ export interface ProgramStart {
 	readonly openFilesLimit: readonly [bigint, bigint] | undefined;
 	/** A seccomp filter for the program and all that it starts (seccomp.ts). */
 	readonly filter: Uint8Array | undefined;
+	/** The program starts also when the filter cannot be installed. */
+	readonly isFilterOptional?: boolean;
 }
 
 /** The block that parent and child share; offsets in bytes. */
@@ -50,8 +52,9 @@ const BLOCK = {
 	filter: 112,
 	hasFilter: 128,
 	filterError: 132,
+	isFilterOptional: 136,
 	/** Words that end with -1. */
-	descriptors: 136,
+	descriptors: 144,
 } as const;
 
 const MAX_DESCRIPTORS = 1024;
@@ -112,7 +115,8 @@ const emitFilter = (assembler: Assembler, call: (number: number) => void, exit: 
 	assembler.jmp(install);
 	assembler.bind(failed);
 	assembler.mov(field("filterError"), eax);
-	assembler.jmp(exit);
+	assembler.cmp(field("isFilterOptional"), 0, 32);
+	assembler.jcc("z", exit);
 	assembler.bind(done);
 };
 
@@ -284,6 +288,7 @@ export const spawn = (start: ProgramStart): PendingProgram => {
 		setU16(block, BLOCK.filter, filter.length / FILTER_INSTRUCTION_SIZE);
 		setU64(block, BLOCK.filter + 8, addressOf(filter));
 		setU32(block, BLOCK.hasFilter, 1);
+		setU32(block, BLOCK.isFilterOptional, start.isFilterOptional === true ? 1 : 0);
 	}
 	const stack = new Uint8Array(new ArrayBuffer(STACK_SIZE));
 	const top = (addressOf(stack) + BigInt(STACK_SIZE)) & ~15n;

@@ -74,7 +74,8 @@ export class PageCalls {
 
 	/** A task has made another: a thread, or a process with a copy of what is set for signals. */
 	made(parent: number, child: number): void {
-		const { actions, processes } = this.#stop;
+		const { actions } = this.#stop;
+		const { processes } = this.#options;
 		const process = processes.of(parent);
 		if (actions.has(process) && processes.of(child) === child) actions.forked(process, child);
 	}
@@ -82,14 +83,12 @@ export class PageCalls {
 	/** @param former the id that the thread had when it called execve; nothing tells its end */
 	exec(tid: number, former: number): void {
 		for (const id of [tid, former]) this.#forgetTask(id);
-		this.#stop.processes.exec(tid, former);
 		this.#patcher.forget(tid);
 		this.#stop.actions.exec(tid);
 	}
 
 	ended(tid: number): void {
 		this.#forgetTask(tid);
-		this.#stop.processes.ended(tid);
 		this.#closed.delete(tid);
 		this.#patcher.forget(tid);
 		this.#stop.actions.ended(tid);

@@ -11,6 +11,7 @@ import { pidInProc } from "../linux/proc-file.ts";
 import type { Image } from "../vdso/image.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
 import { readClock, VvarPage } from "../vvar/page.ts";
+import type { RunClock } from "./run-clock.ts";
 
 export interface PageFileOptions {
 	readonly image: Image;
@@ -23,11 +24,16 @@ export interface PageFileOptions {
 /** Where a process of the same user, root and namespaces can open a descriptor of ours. NUL-terminated. */
 const pathOf = (fd: number): Uint8Array => new TextEncoder().encode(`/proc/${pidInProc() ?? process.pid}/fd/${fd}\0`);
 
-export class PageFile {
+export class PageFile implements RunClock {
 	readonly #image: Image;
-	/** The page, as the processes of the run see it. */
+	/** TAI minus UTC of the host in seconds. */
+	readonly taiSeconds: bigint;
+	/** The page of the run's own clock. */
 	readonly #page: Uint8Array;
 	readonly #clockFile: ClockFile | undefined;
+	/** The page, and those of processes with a file of their own; the latter stay until the run ends, 4 KiB each. */
+	readonly #pages: VvarPage[];
+	readonly #listeners: ((before: WallClock) => void)[] = [];
 	/** Descriptor of the file, open as long as the supervisor lives. */
 	readonly fd: number;
 	readonly path: Uint8Array;
@@ -38,6 +44,7 @@ export class PageFile {
 	constructor({ image, clock, taiSeconds }: PageFileOptions) {
 		this.#image = image;
 		this.#clockFile = "fd" in clock ? clock : undefined;
+		this.taiSeconds = taiSeconds;
 		this.fd = createMemoryFile();
 		this.path = pathOf(this.fd);
 		this.clockPath = this.#clockFile === undefined ? undefined : pathOf(this.#clockFile.fd);
@@ -45,15 +52,19 @@ export class PageFile {
 		fillFile(this.fd, new Uint8Array(PAGE_SIZE), image.pageFileOffset);
 		this.#fillFurther(this.fd);
 		this.#page = mapShared(this.fd, image.pageFileOffset, PAGE_SIZE);
-		if (!("fd" in clock)) new VvarPage(this.#page, taiSeconds).push(clock);
+		this.#pages = [new VvarPage(this.#page, taiSeconds)];
+		if (!("fd" in clock)) this.push(clock);
 		sealAgainstWriting(this.fd);
 	}
 
 	/** Makes an empty memory file into a copy of this one. */
 	copyTo(fd: number): void {
 		fillFile(fd, this.#image.bytes, 0);
-		fillFile(fd, this.#page, this.#image.pageFileOffset);
+		fillFile(fd, new Uint8Array(PAGE_SIZE), this.#image.pageFileOffset);
 		this.#fillFurther(fd);
+		const page = new VvarPage(mapShared(fd, this.#image.pageFileOffset, PAGE_SIZE), this.taiSeconds);
+		page.push(this.current);
+		this.#pages.push(page);
 		sealAgainstWriting(fd);
 	}
 
@@ -68,8 +79,18 @@ export class PageFile {
 	}
 
 	/** The clock of the run, as the page shows it now. */
-	get clock(): WallClock {
-		return this.#clockFile?.clock ?? readClock(this.#page);
+	get current(): WallClock {
+		return readClock(this.#page);
+	}
+
+	push(clock: WallClock): void {
+		const before = this.current;
+		for (const page of this.#pages) page.push(clock);
+		for (const listener of this.#listeners) listener(before);
+	}
+
+	onStep(listener: (before: WallClock) => void): void {
+		this.#listeners.push(listener);
 	}
 
 	#fillFurther(fd: number): void {

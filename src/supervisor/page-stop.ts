@@ -8,7 +8,7 @@ import { readMemory } from "../linux/remote-memory.ts";
 import { SignalInfo } from "../linux/signal-info.ts";
 import type { Image } from "../vdso/image.ts";
 import { imageAddress } from "./image-address.ts";
-import { ProcessIds } from "./process-ids.ts";
+import type { ProcessIds } from "./process-ids.ts";
 import type { RemoteScript } from "./remote-call.ts";
 import { SegvActions, setAction } from "./segv-actions.ts";
 import { type FaultFrame, HandlerFrames } from "./signal-frame.ts";
@@ -16,6 +16,7 @@ import { type FaultFrame, HandlerFrames } from "./signal-frame.ts";
 export interface PageStopOptions {
 	readonly image: Image;
 	readonly trace: (message: string) => void;
+	readonly processes: ProcessIds;
 	/** Runs system calls on behalf of a stopped task; then `finished` is called, and must resume it. */
 	readonly callRemotely: (tid: number, instruction: bigint, script: RemoteScript<void>, finished: () => void) => void;
 }
@@ -26,7 +27,6 @@ export class PageStop {
 	readonly #options: PageStopOptions;
 	readonly actions: SegvActions = new SegvActions();
 	readonly frames: HandlerFrames = new HandlerFrames();
-	readonly processes: ProcessIds = new ProcessIds();
 	readonly registers: Registers = new Registers();
 	readonly info: SignalInfo = new SignalInfo();
 	#tid = 0;
@@ -51,7 +51,7 @@ export class PageStop {
 	}
 
 	get process(): number {
-		return this.processes.of(this.#tid);
+		return this.#options.processes.of(this.#tid);
 	}
 
 	/** A word of the program's memory; undefined where it cannot be read. */

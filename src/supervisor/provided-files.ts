@@ -4,13 +4,13 @@
  *
  *     1  the process makes a pair of sockets, we borrow one end (pidfd_getfd) and send our descriptors through it
  *     2  where that is forbidden or unknown (before Linux 5.6, some container profiles): it makes a memory file, which we fill through
- *        its descriptor. The price is a page of its own, which a later change of the clock does not reach.
+ *        its descriptor. The price is a page of its own, to which this supervisor pushes as well.
  */
 import { closeSync, openSync, readlinkSync } from "node:fs";
 import { ByteReader } from "../bytes.ts";
+import { borrowDescriptor } from "../linux/borrowed-descriptor.ts";
 import * as linux from "../linux/constants.ts";
 import { makeMessage, messageSize, receivedDescriptors, sendDescriptors } from "../linux/descriptor-passing.ts";
-import { syscallResult } from "../linux/ffi.ts";
 import { MEMORY_FILE_NAME } from "../linux/memfd.ts";
 import { isOwnProc } from "../linux/proc-file.ts";
 import { readMemory, writeMemory } from "../linux/remote-memory.ts";
@@ -32,18 +32,9 @@ const MEMORY_FILE = "/memfd:vsyscall (deleted)";
 
 const failed = (reason: string): ProvidedFiles => ({ kind: "failed", reason });
 
-/** A descriptor of ours for a descriptor of another process, or -errno. */
-const borrow = (tid: number, descriptor: number): number => {
-	const pidfd = syscallResult(linux.SYS_pidfd_open, tid, 0);
-	if (pidfd < 0) return pidfd;
-	const fd = syscallResult(linux.SYS_pidfd_getfd, pidfd, descriptor, 0);
-	closeSync(pidfd);
-	return fd;
-};
-
-/** The same for the memory file that was just made: without pidfd_getfd only that one is opened, whatever /proc says. */
+/** A descriptor of ours for the memory file that was just made: without pidfd_getfd only that one is opened, whatever /proc says. */
 const borrowMemoryFile = (tid: number, descriptor: number): number => {
-	const fd = borrow(tid, descriptor);
+	const fd = borrowDescriptor(tid, descriptor);
 	if (fd >= 0) return fd;
 	const path = `/proc/${tid}/fd/${descriptor}`;
 	try {
@@ -79,7 +70,7 @@ function* receiveFiles({ tid, scratch, pageFile }: FilesRequest): RemoteScript<r
 	if (readMemory(tid, scratch, pair) !== pair.length) return undefined;
 	const reader = new ByteReader(pair);
 	const [ours, theirs] = [reader.u32(0), reader.u32(4)];
-	const socket = borrow(tid, ours);
+	const socket = borrowDescriptor(tid, ours);
 	yield close(ours);
 	let received: readonly number[] | undefined;
 	if (socket >= 0) {

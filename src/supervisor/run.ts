@@ -20,6 +20,7 @@ import { forwardSignals, JobStop } from "./job-control.ts";
 import { PageFile } from "./page-file.ts";
 import { isProcess } from "./process-facts.ts";
 import { execError, findProgram } from "./program-file.ts";
+import { NamedRunClock } from "./run-clock.ts";
 import { seizeError } from "./seize-error.ts";
 import { type DrainResult, type OnFailure, Supervisor } from "./supervisor.ts";
 
@@ -77,16 +78,18 @@ const prepare = (options: RunOptions): Prepared => {
 	return { pageFile, installer, image, policy };
 };
 
-/** What stops calls to the page, where something must. */
-const filterFor = (policy: PagePolicy | undefined): Uint8Array | undefined =>
-	policy === undefined
-		? undefined
-		: buildFilter({ tracesPageCalls: policy.tracesCalls, tracesSegvActions: policy.tracesSegvActions });
+/** What stops the calls that are answered here. */
+const filterFor = (policy: PagePolicy | undefined): Uint8Array =>
+	buildFilter({
+		tracesPageCalls: policy?.tracesCalls ?? false,
+		tracesSegvActions: policy?.tracesSegvActions ?? false,
+		tracesTimeCalls: true,
+	});
 
 const start = (
 	supervisor: Supervisor,
 	command: readonly Uint8Array[],
-	{ own, filter }: { own: readonly number[]; filter: Uint8Array | undefined },
+	{ own, filter, isFilterOptional }: { own: readonly number[]; filter: Uint8Array; isFilterOptional: boolean },
 ): { program: PendingProgram; file: Uint8Array } => {
 	const [name = new Uint8Array(0)] = command;
 	const file = findProgram(name, process.env["PATH"]);
@@ -97,6 +100,7 @@ const start = (
 		descriptors: inheritedDescriptors(own),
 		openFilesLimit: inheritedOpenFilesLimit(),
 		filter,
+		isFilterOptional,
 	});
 	const refusal = supervisor.seize(program.pid);
 	if (refusal < 0) throw seizeError(program.pid, -refusal);
@@ -112,7 +116,7 @@ const start = (
 const filterError = (errno: number): VsyscallError =>
 	new VsyscallError(
 		"ERR_VSYSCALL_HOST",
-		`a seccomp filter cannot be installed (${errnoName(errno)}), without which calls to the vsyscall page cannot be served: allow seccomp(2) in the container, or give --vsyscall the mode of the host with --no-patch`,
+		`a seccomp filter cannot be installed (${errnoName(errno)}), without which system calls that mean the wall clock, and calls to the vsyscall page, cannot be served: allow seccomp(2) in the container`,
 	);
 
 const drainOnce = (supervisor: Supervisor): DrainResult | Error => {
@@ -124,9 +128,10 @@ const drainOnce = (supervisor: Supervisor): DrainResult | Error => {
 };
 
 /** Handles stops as SIGCHLD announces them, until no task is left. */
-const untilOver = (supervisor: Supervisor): Promise<void> =>
+const untilOver = (supervisor: Supervisor, named: NamedRunClock | undefined): Promise<void> =>
 	new Promise((resolve, reject) => {
 		const sweep = setInterval(() => {
+			named?.look();
 			if (isListening) drain();
 		}, SWEEP_MS);
 		let isListening = false;
@@ -169,6 +174,8 @@ const untilOver = (supervisor: Supervisor): Promise<void> =>
  */
 export const run = async (options: RunOptions): Promise<RunResult> => {
 	const { installer, pageFile, image, policy } = prepare(options);
+	const named = "kind" in options.clock ? undefined : new NamedRunClock(options.clock);
+	const clock = named ?? pageFile;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);
 	if (incomplete !== undefined) options.report(incomplete);
 	const supervisor = new Supervisor({
@@ -182,16 +189,26 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		uncovered: (pid, reason) => {
 			if (!("kind" in options.clock)) noteUncovered(options.clock, pid, reason);
 		},
-		page: policy === undefined ? undefined : { policy, image, clock: () => pageFile.clock },
+		timeCalls: { clock, taiSeconds: pageFile.taiSeconds, image },
+		page: policy === undefined ? undefined : { policy, image, clock: () => clock.current },
 		mode: options.vsyscall.mode,
 		jobStop: new JobStop(),
 	});
+	// Nothing is lost without it as long as nobody sets the clock, and the page is the host's.
+	const isFilterOptional = policy === undefined && isHostClock(options.clock);
+	const filter = filterFor(policy);
 	const { program, file } = start(supervisor, options.command, {
 		own: pageFile.descriptors,
-		filter: filterFor(policy),
+		filter,
+		isFilterOptional,
 	});
-	await untilOver(supervisor);
-	if (program.filterError !== 0) throw filterError(program.filterError);
+	await untilOver(supervisor, named);
+	if (program.filterError !== 0) {
+		if (!isFilterOptional) throw filterError(program.filterError);
+		options.trace(
+			`a seccomp filter could not be installed (${errnoName(program.filterError)}): programs that set the clock asked the host`,
+		);
+	}
 	if (program.execError !== 0) throw execError(file, program.execError);
 	const failure: ExitStatus = { kind: "exited", exitCode: EXIT_OWN_FAILURE };
 	const status = supervisor.hasRefusedLead ? failure : (supervisor.status ?? failure);

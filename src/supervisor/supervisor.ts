@@ -12,6 +12,7 @@ import { syscallResult } from "../linux/ffi.ts";
 import { signalName } from "../linux/exit.ts";
 import { eventMessage, listen, readRegisters, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
 import { Registers } from "../linux/registers.ts";
+import { TIME_CALL } from "../linux/seccomp.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
@@ -26,6 +27,8 @@ import { endProcess } from "./refusal.ts";
 import type { RequestedMode } from "../vsyscall/mode.ts";
 import { type PageCallOptions, PageCalls } from "./page-calls.ts";
 import type { PageStatistics } from "./call-patcher.ts";
+import { ProcessIds } from "./process-ids.ts";
+import { type TimeCallOptions, TimeCalls } from "./time-calls.ts";
 import { RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
 
 /** What happens to a process that cannot be covered. */
@@ -50,6 +53,8 @@ export interface SupervisorOptions {
 	readonly uncovered: (pid: number, reason: string) => void;
 	/** What was asked for the vsyscall page. */
 	readonly mode: RequestedMode;
+	/** The filter stops the system calls that mean the wall clock; undefined when it could not be asked for. */
+	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds" | "image"> | undefined;
 	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
 	readonly page: Pick<PageCallOptions, "policy" | "image" | "clock"> | undefined;
 	/** Told when the first process enters and leaves a group-stop. */
@@ -84,7 +89,8 @@ const OPTIONS =
 	linux.PTRACE_O_TRACEFORK |
 	linux.PTRACE_O_TRACEVFORK |
 	linux.PTRACE_O_TRACECLONE |
-	linux.PTRACE_O_TRACEEXEC;
+	linux.PTRACE_O_TRACEEXEC |
+	linux.PTRACE_O_TRACESECCOMP;
 
 const MAKES_A_TASK = new Set([linux.PTRACE_EVENT_FORK, linux.PTRACE_EVENT_VFORK, linux.PTRACE_EVENT_CLONE]);
 
@@ -107,7 +113,9 @@ export class Supervisor {
 	/** Signals of the first process, and when it last got each. */
 	readonly #deliveries = new Map<number, number>();
 	readonly #registers = new Registers();
+	readonly #processes = new ProcessIds();
 	readonly #pageCalls: PageCalls | undefined;
+	readonly #timeCalls: TimeCalls | undefined;
 	#lead = 0;
 	#status: ExitStatus | undefined;
 	#hasRefusedLead = false;
@@ -117,12 +125,15 @@ export class Supervisor {
 
 	constructor(options: SupervisorOptions) {
 		this.#options = options;
+		const processOf = (tid: number): number => this.#processes.of(tid);
+		if (options.timeCalls !== undefined) this.#timeCalls = new TimeCalls({ ...options.timeCalls, processOf });
 		if (options.page === undefined) return;
 		this.#pageCalls = new PageCalls({
 			...options.page,
 			trace: options.trace,
 			report: options.report,
 			tasks: () => [...this.#tasks.keys(), ...this.#newborn],
+			processes: this.#processes,
 			callRemotely: (tid, instruction, script, finished) =>
 				this.#callRemotely(this.#taskOf(tid), instruction, script, finished),
 		});
@@ -137,7 +148,7 @@ export class Supervisor {
 	seize(pid: number): number {
 		this.#lead = pid;
 		this.#taskOf(pid).isAnnounced = true;
-		return seize(pid, this.#pageCalls === undefined ? OPTIONS : OPTIONS | linux.PTRACE_O_TRACESECCOMP);
+		return seize(pid, OPTIONS);
 	}
 
 	/** How the first process ended; undefined while it runs. */
@@ -236,12 +247,11 @@ export class Supervisor {
 		const { tid } = task;
 		if (event === linux.PTRACE_EVENT_EXEC) return this.#exec(task);
 		if (event === linux.PTRACE_EVENT_SECCOMP && task.remote === undefined) {
-			if (this.#pageCalls === undefined) resume(tid, 0);
-			else this.#pageCalls.seccompStop(tid);
+			this.#seccompStop(tid);
 			this.#hasAnswered = true;
 			return;
 		}
-		if (MAKES_A_TASK.has(event)) this.#made(tid);
+		if (MAKES_A_TASK.has(event)) this.#made(tid, event);
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
 		// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
 		if (task.remote !== undefined) resumeToSyscall(tid);
@@ -249,21 +259,33 @@ export class Supervisor {
 		else resume(tid, 0);
 	}
 
+	/** The filter has stopped a call, and says why. */
+	#seccompStop(tid: number): void {
+		const reason = eventMessage(tid);
+		if (reason === TIME_CALL["x86-64"]) return this.#timeCalls?.seccompStop(tid, "x86-64");
+		if (reason === TIME_CALL.i386) return this.#timeCalls?.seccompStop(tid, "i386");
+		if (this.#pageCalls === undefined) resume(tid, 0);
+		else this.#pageCalls.seccompStop(tid);
+	}
+
 	/** A task has made another. */
-	#made(tid: number): void {
-		if (!this.#options.hasForeignChildren && this.#pageCalls === undefined) return;
+	#made(tid: number, event: number): void {
 		const made = eventMessage(tid);
 		if (this.#options.hasForeignChildren) this.#announce(made);
 		// It may have ended, and been seen to end, before: then its id can be another's next.
 		if (syscallResult(linux.SYS_kill, made, 0) === -ESRCH) return;
 		if (!this.#tasks.has(made)) this.#newborn.add(made);
 		this.#pageCalls?.made(tid, made);
+		// A process that is made like a thread, with another signal than SIGCHLD for its end, is looked at when it calls.
+		if (event !== linux.PTRACE_EVENT_CLONE) this.#timeCalls?.forked(tid, made);
 	}
 
 	#ended(tid: number, status: ExitStatus): void {
 		const task = this.#tasks.get(tid);
 		this.#tasks.delete(tid);
 		this.#pageCalls?.ended(tid);
+		this.#timeCalls?.ended(tid);
+		this.#processes.ended(tid);
 		if (this.#options.hasForeignChildren && task?.isAnnounced !== true) this.#endedEarly.add(tid);
 		if (tid === this.#lead) this.#status = status;
 		if (task?.remote !== undefined && task.pending !== undefined) {
@@ -281,7 +303,9 @@ export class Supervisor {
 		if (former !== tid) this.#tasks.delete(former);
 		task.pending = undefined;
 		task.remote = undefined;
+		this.#processes.exec(tid, former);
 		this.#pageCalls?.exec(tid, former);
+		this.#timeCalls?.exec(tid);
 		task.hasProvidedFiles = false;
 		task.isImageKept = false;
 		const { installer, isHostClock, mode, report, trace } = this.#options;
@@ -301,6 +325,7 @@ export class Supervisor {
 				}
 				if (!isHostClock) return this.#uncovered(task, "is a 32-bit program, which this release does not cover");
 				trace(`${programName(tid)} (pid ${tid}) is a 32-bit program: real time`);
+				this.#timeCalls?.uncovered(tid);
 				resume(tid, 0);
 				return;
 			case "failed":
@@ -316,6 +341,7 @@ export class Supervisor {
 		if (onFailure === "warn") {
 			report(`${name} ${reason}; it runs in real time`);
 			this.#options.uncovered(tid, reason);
+			this.#timeCalls?.uncovered(tid);
 			this.#enter(task);
 			return;
 		}
@@ -387,9 +413,7 @@ export class Supervisor {
 		const { tid, pending } = task;
 		if (result.kind === "failed") return this.#uncovered(task, `could not be covered: ${result.reason}`);
 		if (result.kind === "made") {
-			this.#options.trace(
-				`${programName(tid)} (pid ${tid}) has a copy of our file: no later change of the clock reaches it`,
-			);
+			this.#options.trace(`${programName(tid)} (pid ${tid}) has a copy of our file`);
 		}
 		if (pending !== undefined && this.#options.installer.continueWith(tid, pending, result)) resume(tid, 0);
 	}
@@ -415,7 +439,7 @@ export class Supervisor {
 	}
 
 	#syscallStop(task: Task): void {
-		if (task.remote === undefined) resume(task.tid, 0);
-		else task.remote();
+		if (task.remote !== undefined) task.remote();
+		else if (this.#timeCalls?.syscallStop(task.tid) !== true) resume(task.tid, 0);
 	}
 }

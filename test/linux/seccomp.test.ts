@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { ByteReader } from "../../src/bytes.ts";
-import { buildFilter, type FilterOptions, PAGE_CALL, SEGV_ACTION } from "../../src/linux/seccomp.ts";
+import { buildFilter, type FilterOptions, PAGE_CALL, SEGV_ACTION, TIME_CALL } from "../../src/linux/seccomp.ts";
+import { type Architecture, TIME_CALLS } from "../../src/syscalls/time-calls.ts";
 
 const X86_64 = 0xc000_003e;
 const I386 = 0x4000_0003;
@@ -16,7 +17,7 @@ interface Call {
 	readonly nr: number;
 	readonly arch: number;
 	readonly pointer: bigint;
-	readonly args: readonly [bigint, bigint];
+	readonly args: readonly bigint[];
 }
 
 interface Instruction {
@@ -61,15 +62,27 @@ const interpret = (
 			reads.add(k);
 			accumulator = words[k / 4] ?? assert.fail(`loads from ${k}`);
 		} else if (code === 0x54) accumulator = (accumulator & k) >>> 0;
+		else if (code === 0x05) index += k;
+		else if (code === 0x45) index += (accumulator & k) === 0 ? no : yes;
 		else if (code === 0x15) index += accumulator === k ? yes : no;
 		else assert.fail(`instruction ${code.toString(16)}`);
 	}
 };
 
 const OPTIONS: readonly FilterOptions[] = [true, false].flatMap((tracesPageCalls) =>
-	[true, false].map((tracesSegvActions) => ({ tracesPageCalls, tracesSegvActions })),
+	[true, false].flatMap((tracesSegvActions) =>
+		[true, false].map((tracesTimeCalls) => ({ tracesPageCalls, tracesSegvActions, tracesTimeCalls })),
+	),
 );
-const BOTH = buildFilter({ tracesPageCalls: true, tracesSegvActions: true });
+const BOTH = buildFilter({ tracesPageCalls: true, tracesSegvActions: true, tracesTimeCalls: false });
+const ACTIONS = buildFilter({ tracesPageCalls: false, tracesSegvActions: true, tracesTimeCalls: false });
+const KEY = 0x1234_5678;
+const TIMES = buildFilter({
+	tracesPageCalls: true,
+	tracesSegvActions: false,
+	tracesTimeCalls: true,
+	syscallKey: KEY,
+});
 
 const usual: Call = { nr: 0, arch: X86_64, pointer: 0x40_1000n, args: [0n, 0n] };
 const [page, action, neither] = [TRACE + PAGE_CALL, TRACE + SEGV_ACTION, ALLOW];
@@ -104,6 +117,89 @@ describe("the filter answers", () => {
 		test(name, () => assert.equal(interpret(BOTH, { ...usual, ...call }).answer, answer));
 });
 
+const time = TRACE + TIME_CALL["x86-64"];
+const narrow = TRACE + TIME_CALL.i386;
+const POINTER = 0x7ffe_1234_5678n;
+
+const stops = (name: string, nr: number, args: readonly bigint[]) => [name, { nr, args }, time] as const;
+const passes = (name: string, nr: number, args: readonly bigint[]) => [name, { nr, args }, neither] as const;
+
+describe("of the calls that may mean the wall clock, the filter stops", () => {
+	for (const [name, call, answer] of [
+		stops("clock_gettime(REALTIME)", 228, [0n, POINTER]),
+		stops("clock_gettime(REALTIME_COARSE)", 228, [5n, POINTER]),
+		stops("clock_gettime(TAI)", 228, [11n, POINTER]),
+		passes("not clock_gettime(MONOTONIC)", 228, [1n, POINTER]),
+		passes("not clock_gettime of a process's clock", 228, [-6n, POINTER]),
+		stops("clock_gettime whose id has another upper half", 228, [(5n << 32n) | 11n, POINTER]),
+		passes("not clock_gettime with the key of the image", 228, [0n, POINTER, BigInt(KEY)]),
+		passes("not with the key under another upper half", 228, [0n, POINTER, (7n << 32n) | BigInt(KEY)]),
+		stops("gettimeofday outside of the page", 96, [POINTER, 0n]),
+		["gettimeofday at the page, as a call of the page", { nr: 96, pointer: PAGE }, page],
+		["getcpu at the page, as a call of the page", { nr: 309, pointer: PAGE + 0x800n }, page],
+		passes("not getcpu elsewhere", 309, [POINTER]),
+		stops("time", 201, [0n]),
+		stops("clock_settime(REALTIME)", 227, [0n, POINTER]),
+		passes("not clock_settime of other clocks", 227, [1n, POINTER]),
+		stops("settimeofday", 164, [POINTER]),
+		stops("adjtimex", 159, [POINTER]),
+		stops("clock_adjtime(REALTIME)", 305, [0n, POINTER]),
+		passes("not clock_adjtime of a hardware clock", 305, [-29n, POINTER]),
+		stops("clock_nanosleep until a time of the wall", 230, [0n, 1n, POINTER]),
+		stops("clock_nanosleep until a time of TAI", 230, [11n, 1n, POINTER]),
+		passes("not clock_nanosleep for a length of time", 230, [0n, 0n, POINTER]),
+		passes("not clock_nanosleep on CLOCK_MONOTONIC", 230, [1n, 1n, POINTER]),
+		stops("timer_create(REALTIME)", 222, [0n, 0n, POINTER]),
+		passes("not timer_create(MONOTONIC)", 222, [1n, 0n, POINTER]),
+		stops("timer_settime(ABSTIME)", 223, [7n, 1n, POINTER]),
+		passes("not timer_settime for a length of time", 223, [7n, 0n, POINTER]),
+		stops("timerfd_settime(ABSTIME)", 286, [7n, 1n, POINTER]),
+		stops("timerfd_settime(ABSTIME | CANCEL_ON_SET)", 286, [7n, 3n, POINTER]),
+		passes("not timerfd_settime for a length of time", 286, [7n, 0n, POINTER]),
+		stops("FUTEX_WAIT_BITSET on the wall", 202, [POINTER, 9n | 256n, 0n, POINTER]),
+		stops("the same, private", 202, [POINTER, 9n | 128n | 256n, 0n, POINTER]),
+		passes("not FUTEX_WAIT_BITSET on CLOCK_MONOTONIC", 202, [POINTER, 9n | 128n, 0n, POINTER]),
+		passes("not FUTEX_WAIT_BITSET without a deadline", 202, [POINTER, 9n | 256n, 0n, 0n]),
+		stops("a deadline with nothing but an upper half", 202, [POINTER, 9n | 256n, 0n, 1n << 32n]),
+		stops("FUTEX_LOCK_PI", 202, [POINTER, 6n | 128n, 0n, POINTER]),
+		passes("not FUTEX_LOCK_PI without a deadline", 202, [POINTER, 6n, 0n, 0n]),
+		stops("FUTEX_LOCK_PI2 on the wall", 202, [POINTER, 13n | 256n, 0n, POINTER]),
+		passes("not FUTEX_LOCK_PI2 on CLOCK_MONOTONIC", 202, [POINTER, 13n, 0n, POINTER]),
+		stops("FUTEX_WAIT_REQUEUE_PI on the wall", 202, [POINTER, 11n | 128n | 256n, 0n, POINTER]),
+		passes("not FUTEX_WAIT", 202, [POINTER, 128n, 0n, POINTER]),
+		passes("not FUTEX_WAKE", 202, [POINTER, 129n, 1n, POINTER]),
+		stops("futex_waitv on the wall", 449, [POINTER, 1n, 0n, POINTER, 0n]),
+		passes("not futex_waitv on CLOCK_MONOTONIC", 449, [POINTER, 1n, 0n, POINTER, 1n]),
+		stops("futex_wait on the wall", 455, [POINTER, 1n, 1n, 0n, POINTER, 0n]),
+		passes("not futex_wait on CLOCK_MONOTONIC", 455, [POINTER, 1n, 1n, 0n, POINTER, 1n]),
+		stops("mq_timedsend", 242, [0n, 0n, 0n, 0n, POINTER]),
+		passes("not mq_send", 242, [0n, 0n, 0n, 0n, 0n]),
+		stops("mq_timedreceive", 243, [0n, 0n, 0n, 0n, POINTER]),
+		["i386's clock_gettime", { nr: 265, arch: I386 }, narrow],
+		["i386's clock_gettime64", { nr: 403, arch: I386, args: [11n, 0n] }, narrow],
+		["i386's time", { nr: 13, arch: I386 }, narrow],
+		["not i386's futex without a deadline", { nr: 240, arch: I386, args: [0n, 9n | 256n, 0n, 0n] }, neither],
+		["i386's futex with one", { nr: 422, arch: I386, args: [0n, 9n | 256n, 0n, 8n] }, narrow],
+		["not x86-64's number on i386", { nr: 228, arch: I386 }, neither],
+		["not x32's", { nr: X32 + 228 }, neither],
+	] as const)
+		test(name, () => assert.equal(interpret(TIMES, { ...usual, ...call }).answer, answer));
+
+	test("nothing of another number, which costs no run of the filter", () => {
+		const names = { [X86_64]: "x86-64", [I386]: "i386" } as const;
+		for (const arch of [X86_64, I386] as const) {
+			const name: Architecture = names[arch];
+			const watched = new Set(TIME_CALLS[name].map(({ number }) => number));
+			if (arch === X86_64) watched.add(309);
+			for (let nr = 0; nr < 600; nr++) {
+				if (watched.has(nr)) continue;
+				const { answer, reads } = interpret(TIMES, { ...usual, arch, nr });
+				assert.deepEqual([answer, [...reads].filter((offset) => offset > 4)], [ALLOW, []], `${name} ${nr}`);
+			}
+		}
+	});
+});
+
 const arbitraryCall: fc.Arbitrary<Call> = fc.record({
 	nr: fc.oneof(fc.constantFrom(13, 96, 201, 309, X32 + 13, X32 + 96), fc.nat(0xffff_ffff)),
 	arch: fc.constantFrom(X86_64, X86_64, X86_64, I386, 0),
@@ -121,12 +217,13 @@ const arbitraryCall: fc.Arbitrary<Call> = fc.record({
 const ruled = ({ tracesPageCalls, tracesSegvActions }: FilterOptions, { nr, arch, pointer, args }: Call): number => {
 	if (arch !== X86_64) return ALLOW;
 	if (tracesPageCalls && [96, 201, 309].includes(nr) && (pointer & ~0xc00n) === PAGE) return TRACE + PAGE_CALL;
-	const signal = BigInt.asIntN(32, args[0]);
-	if (tracesSegvActions && nr === 13 && signal === 11n && args[1] !== 0n) return TRACE + SEGV_ACTION;
+	const [signal = 0n, pointerToAction = 0n] = args;
+	if (tracesSegvActions && nr === 13 && BigInt.asIntN(32, signal) === 11n && pointerToAction !== 0n)
+		return TRACE + SEGV_ACTION;
 	return ALLOW;
 };
 
-for (const options of OPTIONS) {
+for (const options of OPTIONS.filter(({ tracesTimeCalls }) => !tracesTimeCalls)) {
 	describe(`with ${JSON.stringify(options)}`, () => {
 		const filter = buildFilter(options);
 
@@ -145,14 +242,17 @@ for (const options of OPTIONS) {
 				assert.deepEqual([answer, depends], [ALLOW, watched.includes(nr)], `number ${nr}`);
 			}
 		});
+	});
+}
 
-		test("every jump stays inside the program, which ends with an answer", () => {
-			const instructions = instructionsOf(filter);
-			instructions.forEach(({ code, yes, no }, index) => {
-				if (code === 0x15) assert.ok(index + 1 + Math.max(yes, no) < instructions.length, `jump at ${index}`);
-			});
-			assert.equal(instructions.at(-1)?.code, 0x06);
+for (const options of OPTIONS) {
+	test(`with ${JSON.stringify(options)} every jump stays inside the program, which ends with an answer`, () => {
+		const instructions = instructionsOf(buildFilter(options));
+		instructions.forEach(({ code, yes, no, k }, index) => {
+			const furthest = code === 0x05 ? k : Math.max(yes, no);
+			if ([0x05, 0x15, 0x45].includes(code)) assert.ok(index + 1 + furthest < instructions.length, `jump at ${index}`);
 		});
+		assert.equal(instructions.at(-1)?.code, 0x06);
 	});
 }
 
@@ -166,35 +266,29 @@ test("the program reads as what it is", () => {
 		[24, "action low"],
 		[28, "action high"],
 	]);
-	const text = instructionsOf(BOTH).map(({ code, yes, no, k }, index) => {
+	const text = instructionsOf(ACTIONS).map(({ code, yes, no, k }, index) => {
 		const value = k.toString(16);
 		if (code === 0x20) return `${index} load ${names.get(k) ?? value}`;
 		if (code === 0x54) return `${index} and ${value}`;
+		if (code === 0x05) return `${index} go ${index + 1 + k}`;
 		if (code === 0x15) return `${index} if ${value} go ${index + 1 + yes} else ${index + 1 + no}`;
 		return `${index} return ${value}`;
 	});
 	assert.deepEqual(text, [
 		"0 load arch",
-		"1 if c000003e go 2 else 7",
-		"2 load nr",
-		"3 if 60 go 8 else 4",
-		"4 if c9 go 8 else 5",
-		"5 if 135 go 8 else 6",
-		"6 if d go 14 else 7",
-		"7 return 7fff0000",
-		"8 load ip high",
-		"9 if ffffffff go 10 else 21",
-		"10 load ip low",
-		"11 and fffff3ff",
-		"12 if ff600000 go 13 else 21",
-		"13 return 7ff07673",
-		"14 load signal",
-		"15 if b go 16 else 21",
-		"16 load action low",
-		"17 if 0 go 18 else 20",
-		"18 load action high",
-		"19 if 0 go 21 else 20",
-		"20 return 7ff07674",
-		"21 return 7fff0000",
+		"1 if c000003e go 3 else 2",
+		"2 go 14",
+		"3 load nr",
+		"4 if d go 5 else 13",
+		"5 load signal",
+		"6 if b go 7 else 12",
+		"7 load action low",
+		"8 if 0 go 9 else 11",
+		"9 load action high",
+		"10 if 0 go 12 else 11",
+		"11 return 7ff07674",
+		"12 return 7fff0000",
+		"13 return 7fff0000",
+		"14 return 7fff0000",
 	]);
 });

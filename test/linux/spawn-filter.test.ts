@@ -86,7 +86,7 @@ const program = (name: string, emit: Emit): Uint8Array => {
 	return pathBytes(path);
 };
 
-const start = (file: Uint8Array, filter: Uint8Array | undefined): PendingProgram => {
+const start = (file: Uint8Array, filter: Uint8Array | undefined, isFilterOptional = false): PendingProgram => {
 	const pending = spawn({
 		file,
 		args: [file],
@@ -94,6 +94,7 @@ const start = (file: Uint8Array, filter: Uint8Array | undefined): PendingProgram
 		descriptors: [0, 1, 2],
 		openFilesLimit: undefined,
 		filter,
+		isFilterOptional,
 	});
 	alive.add(pending.pid);
 	return pending;
@@ -159,9 +160,9 @@ const watch = (pending: PendingProgram, { onSeccomp, onExec }: Watch = {}): read
 	}
 };
 
-const PAGE_ONLY = buildFilter({ tracesPageCalls: true, tracesSegvActions: false });
-const ACTIONS_ONLY = buildFilter({ tracesPageCalls: false, tracesSegvActions: true });
-const BOTH = buildFilter({ tracesPageCalls: true, tracesSegvActions: true });
+const PAGE_ONLY = buildFilter({ tracesPageCalls: true, tracesSegvActions: false, tracesTimeCalls: false });
+const ACTIONS_ONLY = buildFilter({ tracesPageCalls: false, tracesSegvActions: true, tracesTimeCalls: false });
+const BOTH = buildFilter({ tracesPageCalls: true, tracesSegvActions: true, tracesTimeCalls: false });
 
 const servesPage = (t: TestContext): boolean =>
 	probeHostVsyscall() !== "none" || lacks(t, "this host does not serve the vsyscall page");
@@ -351,6 +352,12 @@ describe("what fails in front of the program is told apart", () => {
 			assert.deepEqual(watch(pending), [{ exit: 127 }]);
 			assert.deepEqual([pending.filterError, pending.execError], [EINVAL, 0]);
 		});
+
+	test("a filter that is optional does not keep the program from starting", () => {
+		const pending = start(idle(), loadsNowhere, true);
+		assert.deepEqual(watch(pending), ["exec", { exit: 0 }]);
+		assert.deepEqual([pending.filterError, pending.execError], [EINVAL, 0]);
+	});
 
 	test("a program that is not there", () => {
 		const pending = start(pathBytes(join(directory, "missing")), BOTH);

@@ -68,6 +68,7 @@ const supervise = async (
 		isHostClock: false,
 		mode: "auto",
 		page: undefined,
+		timeCalls: undefined,
 		report: (message) => reports.push(message),
 		trace: () => {},
 		uncovered: () => {},

@@ -1,0 +1,50 @@
+/** The clock of a run, as the supervisor sees it: what it is now, how it is changed, and who must know when it has been. */
+import type { ClockFile } from "../clock-file/clock-file.ts";
+import type { WallClock } from "../clock/clock.ts";
+
+export interface RunClock {
+	readonly current: WallClock;
+	/** Makes another clock the time of every process, at its next read; then the listeners are told. */
+	push(clock: WallClock): void;
+	/** @param listener called after each change, with the clock that was there before */
+	onStep(listener: (before: WallClock) => void): void;
+}
+
+const isSame = (a: WallClock, b: WallClock): boolean =>
+	a.kind === b.kind && Object.entries(a).every(([field, value]) => new Map(Object.entries(b)).get(field) === value);
+
+/** A named clock, which others change too. */
+export class NamedRunClock implements RunClock {
+	readonly #file: ClockFile;
+	readonly #listeners: ((before: WallClock) => void)[] = [];
+	/** As the listeners know it. */
+	#known: WallClock;
+
+	constructor(file: ClockFile) {
+		this.#file = file;
+		this.#known = file.clock;
+		file.onChange(() => this.look());
+	}
+
+	get current(): WallClock {
+		return this.#file.clock;
+	}
+
+	push(clock: WallClock): void {
+		this.#file.change(() => clock);
+		this.look();
+	}
+
+	onStep(listener: (before: WallClock) => void): void {
+		this.#listeners.push(listener);
+	}
+
+	/** Tells the listeners of a change that has not been told yet. Nothing tells us of one whose maker was killed right after it. */
+	look(): void {
+		const { current } = this;
+		const before = this.#known;
+		if (isSame(before, current)) return;
+		this.#known = current;
+		for (const listener of this.#listeners) listener(before);
+	}
+}
