@@ -114,15 +114,14 @@ export class Supervisor {
 	constructor(options: SupervisorOptions) {
 		this.#options = options;
 		const processOf = (tid: number): number => this.#processes.of(tid);
-		if (options.timeCalls !== undefined) this.#timeCalls = new TimeCalls({ ...options.timeCalls, processOf });
+		const callRemotely: PageCallOptions["callRemotely"] = (tid, instruction, script, finished) =>
+			this.#callRemotely(this.#taskOf(tid), instruction, script, finished);
+		if (options.timeCalls !== undefined) {
+			const threadsOf = (process: number): readonly number[] => this.tids.filter((tid) => processOf(tid) === process);
+			this.#timeCalls = new TimeCalls({ ...options.timeCalls, processOf, threadsOf, callRemotely });
+		}
 		if (options.page === undefined) return;
-		this.#pageCalls = new PageCalls({
-			...options.page,
-			trace: options.trace,
-			processOf,
-			callRemotely: (tid, instruction, script, finished) =>
-				this.#callRemotely(this.#taskOf(tid), instruction, script, finished),
-		});
+		this.#pageCalls = new PageCalls({ ...options.page, trace: options.trace, processOf, callRemotely });
 	}
 
 	/** What became of the calls to the vsyscall page; undefined when none came here. */
@@ -239,8 +238,8 @@ export class Supervisor {
 		this.#pageCalls?.beforeResume(tid);
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
 		// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
-		if (task.remote === undefined) resume(tid, 0);
-		else resumeToSyscall(tid);
+		if (task.remote !== undefined) resumeToSyscall(tid);
+		else if (event !== linux.PTRACE_EVENT_STOP || this.#timeCalls?.eventStop(tid) !== true) resume(tid, 0);
 	}
 
 	/** The filter has stopped a call, and says why. */
