@@ -133,6 +133,9 @@ export const RLIMIT_NOFILE = 7;
 export const AT_NULL = 0;
 export const AT_SYSINFO_EHDR = 33;
 
+// timerfd_create(2)
+export const TFD_IOC_SET_TICKS = 0x4008_5400;
+
 // ioctl_tty(2)
 export const TIOCGPGRP = 0x540f;
 

@@ -3,16 +3,14 @@ import { hostDeadline } from "../clock/deadline.ts";
 import { resume } from "../linux/ptrace.ts";
 import { CLOCK_REALTIME, DEADLINE_ARGUMENT } from "../syscalls/time-calls.ts";
 import {
-	deadlineWords,
 	hasValidNanoseconds,
 	NEVER,
 	readTime,
 	timeOf,
 	timespecSize,
 	type TimeWords,
-	writeTime,
+	writeDeadline,
 } from "../syscalls/time-structures.ts";
-import type { TimeLayout } from "../syscalls/time-calls.ts";
 import { type Nanoseconds, nanoseconds } from "../units.ts";
 import type { WallReadings } from "./clock-reads.ts";
 import type { FollowedCalls } from "./followed-calls.ts";
@@ -64,13 +62,10 @@ export class Deadlines {
 		const time = bytes === undefined ? undefined : this.convert(readTime(bytes, 0, layout), id);
 		// What cannot be read or is no time: the kernel says so itself.
 		if (time === undefined) resume(tid, 0);
-		else calls.follow(stopped, { isWait: true, instead: { argument, bytes: timespecOf(layout, time) } });
+		else {
+			const converted = new Uint8Array(timespecSize(layout));
+			writeDeadline(converted, 0, layout, time);
+			calls.follow(stopped, { isWait: true, instead: { argument, bytes: converted } });
+		}
 	}
 }
-
-/** A deadline in the layout of the program. */
-export const timespecOf = (layout: TimeLayout, time: Nanoseconds): Uint8Array => {
-	const bytes = new Uint8Array(timespecSize(layout));
-	writeTime(bytes, 0, layout, deadlineWords(layout, time));
-	return bytes;
-};

@@ -126,7 +126,12 @@ export class Supervisor {
 	constructor(options: SupervisorOptions) {
 		this.#options = options;
 		const processOf = (tid: number): number => this.#processes.of(tid);
-		if (options.timeCalls !== undefined) this.#timeCalls = new TimeCalls({ ...options.timeCalls, processOf });
+		const callRemotely: PageCallOptions["callRemotely"] = (tid, instruction, script, finished) =>
+			this.#callRemotely(this.#taskOf(tid), instruction, script, finished);
+		if (options.timeCalls !== undefined) {
+			const threadsOf = (process: number): readonly number[] => this.tids.filter((tid) => processOf(tid) === process);
+			this.#timeCalls = new TimeCalls({ ...options.timeCalls, processOf, threadsOf, callRemotely });
+		}
 		if (options.page === undefined) return;
 		this.#pageCalls = new PageCalls({
 			...options.page,
@@ -134,8 +139,7 @@ export class Supervisor {
 			report: options.report,
 			tasks: () => [...this.#tasks.keys(), ...this.#newborn],
 			processes: this.#processes,
-			callRemotely: (tid, instruction, script, finished) =>
-				this.#callRemotely(this.#taskOf(tid), instruction, script, finished),
+			callRemotely,
 		});
 	}
 
@@ -255,6 +259,7 @@ export class Supervisor {
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
 		// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
 		if (task.remote !== undefined) resumeToSyscall(tid);
+		else if (event === linux.PTRACE_EVENT_STOP && this.#timeCalls?.eventStop(tid) === true) return;
 		else if (this.#pageCalls !== undefined) this.#pageCalls.resume(tid);
 		else resume(tid, 0);
 	}

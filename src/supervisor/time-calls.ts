@@ -4,12 +4,16 @@
  *     reads     answered here, the kernel is left out            clock-reads.ts
  *     sets      change the clock of the run, never the host's    clock-sets.ts
  *     waits     go to the kernel with the host's deadline        deadlines.ts
+ *     timers    are armed with the host's time                   timers.ts
+ *
+ * When the clock is changed, waits start over and timers are armed anew.
  *
  * Calls of the host's own vDSO (its functions fall back to system calls where they cannot read a clock themselves) pass as they
  * are: the image transforms what they return.
  */
+import type { WallClock } from "../clock/clock.ts";
 import { hostVdsoRange } from "../linux/maps.ts";
-import { readRegisters, resume } from "../linux/ptrace.ts";
+import { interrupt, readRegisters, resume, writeRegisters } from "../linux/ptrace.ts";
 import { Registers } from "../linux/registers.ts";
 import type { Image } from "../vdso/image.ts";
 import { type Architecture, DEADLINE_ARGUMENT, TIME_CALLS, type TimeCall } from "../syscalls/time-calls.ts";
@@ -20,7 +24,10 @@ import { Deadlines } from "./deadlines.ts";
 import { FollowedCalls } from "./followed-calls.ts";
 import { imageAddress } from "./image-address.ts";
 import type { RunClock } from "./run-clock.ts";
+import type { RemoteScript } from "./remote-call.ts";
 import { StoppedCall } from "./stopped-call.ts";
+import { rearmPosixTimers } from "./timer-script.ts";
+import { Timers } from "./timers.ts";
 
 export interface TimeCallOptions {
 	readonly clock: RunClock;
@@ -28,6 +35,10 @@ export interface TimeCallOptions {
 	readonly taiSeconds: bigint;
 	readonly image: Image;
 	readonly processOf: (tid: number) => number;
+	/** The tasks of a process. */
+	readonly threadsOf: (process: number) => readonly number[];
+	/** Runs system calls on behalf of a stopped task; then `finished` is called, and must resume it. */
+	readonly callRemotely: (tid: number, instruction: bigint, script: RemoteScript<void>, finished: () => void) => void;
 }
 
 /** Addresses from `start` up to, not including, `end`. */
@@ -45,6 +56,9 @@ interface Process {
 }
 
 const EFAULT = -14n;
+/** Below the red zone, and below what followed-calls.ts uses. */
+const SCRATCH_DISTANCE = 1024n;
+const SYS_restart_syscall = 219n;
 
 const CALLS: Readonly<Record<Architecture, ReadonlyMap<number, TimeCall>>> = {
 	"x86-64": new Map(TIME_CALLS["x86-64"].map((call) => [call.number, call])),
@@ -56,18 +70,32 @@ export class TimeCalls {
 	readonly #readings: WallReadings;
 	readonly #deadlines: Deadlines;
 	readonly #followed = new FollowedCalls();
+	readonly #timers: Timers;
 	readonly #processes = new Map<number, Process>();
-	readonly #registers = new Registers();
+	/** Tasks that are to arm the POSIX timers of their process anew at their next stop, with the clock that was there before. */
+	readonly #rearming = new Map<number, { readonly process: number; readonly before: WallClock }>();
 
 	constructor(options: TimeCallOptions) {
 		this.#options = options;
 		this.#readings = new WallReadings(options.clock, options.taiSeconds);
 		this.#deadlines = new Deadlines(options.clock, this.#readings);
-		options.clock.onStep(() => this.#followed.restartWaits());
+		this.#timers = new Timers({
+			deadlines: this.#deadlines,
+			readings: this.#readings,
+			calls: this.#followed,
+			clock: () => options.clock.current,
+			rearmPosix: (process, before) => this.#rearm(process, before),
+		});
+		options.clock.onStep((before) => {
+			this.#followed.restartWaits();
+			for (const process of this.#timers.step(before)) this.#rearm(process, before);
+		});
 	}
 
 	exec(tid: number): void {
 		this.#followed.ended(tid);
+		this.#rearming.delete(tid);
+		this.#timers.exec(tid);
 		this.#processes.delete(tid);
 	}
 
@@ -77,27 +105,67 @@ export class TimeCalls {
 	}
 
 	forked(parent: number, child: number): void {
-		const process = this.#processes.get(this.#options.processOf(parent));
+		const id = this.#options.processOf(parent);
+		this.#timers.forked(id, child);
+		const process = this.#processes.get(id);
 		if (process !== undefined) this.#processes.set(child, process);
 	}
 
 	ended(tid: number): void {
 		this.#followed.ended(tid);
+		this.#timers.ended(tid);
 		this.#processes.delete(tid);
+		const rearming = this.#rearming.get(tid);
+		this.#rearming.delete(tid);
+		if (rearming !== undefined) this.#rearm(rearming.process, rearming.before);
 	}
 
 	/** A stop by the filter. Resumes the task. */
 	seccompStop(tid: number, architecture: Architecture): void {
-		if (!readRegisters(tid, this.#registers)) return;
-		const call = CALLS[architecture].get(Number(BigInt.asIntN(32, this.#registers.get("orig_rax"))));
+		const registers = new Registers();
+		if (!readRegisters(tid, registers)) return;
+		const call = CALLS[architecture].get(Number(BigInt.asIntN(32, registers.get("orig_rax"))));
 		// Another stop than ours: the filter of an outer tracer's making, or a number that was changed.
 		if (call === undefined) resume(tid, 0);
-		else this.#dispatch(new StoppedCall(tid, architecture, call, this.#registers));
+		else this.#dispatch(new StoppedCall(tid, architecture, call, registers));
 	}
 
 	/** A syscall-stop. @returns whether it was the exit of a call that is followed; then the task has been resumed */
 	syscallStop(tid: number): boolean {
 		return this.#followed.syscallStop(tid);
+	}
+
+	/** A PTRACE_EVENT_STOP. @returns whether the task has something to do for its process; then it will be resumed */
+	eventStop(tid: number): boolean {
+		const rearming = this.#rearming.get(tid);
+		if (rearming === undefined) return false;
+		this.#rearming.delete(tid);
+		const { image, callRemotely } = this.#options;
+		const address = imageAddress(tid, image);
+		const registers = new Registers();
+		if (address === undefined || !readRegisters(tid, registers)) return false;
+		const scratch = (registers.get("rsp") - SCRATCH_DISTANCE) & ~15n;
+		const { process, before } = rearming;
+		const script = rearmPosixTimers(tid, scratch, {
+			timers: this.#timers.of(process),
+			deadlines: this.#deadlines,
+			before,
+		});
+		restartByHand(registers);
+		callRemotely(tid, address + BigInt(image.syscallOffset), script, () => {
+			writeRegisters(tid, registers);
+			resume(tid, 0);
+		});
+		return true;
+	}
+
+	/** Lets a task of a process arm its POSIX timers anew. */
+	#rearm(process: number, before: WallClock): void {
+		for (const { process: asked } of this.#rearming.values()) if (asked === process) return;
+		const [tid] = this.#options.threadsOf(process);
+		if (tid === undefined) return;
+		this.#rearming.set(tid, { process, before });
+		interrupt(tid);
 	}
 
 	#dispatch(stopped: StoppedCall): void {
@@ -109,13 +177,9 @@ export class TimeCalls {
 			resume(tid, 0);
 			return;
 		}
-		if (process.isCovered && stopped.call.name in DEADLINE_ARGUMENT) {
-			return this.#deadlines.wait(
-				new StoppedCall(tid, stopped.architecture, stopped.call, stopped.registers.copy()),
-				this.#followed,
-			);
-		}
-		resume(tid, 0);
+		if (!process.isCovered) resume(tid, 0);
+		else if (stopped.call.name in DEADLINE_ARGUMENT) this.#deadlines.wait(stopped, this.#followed);
+		else if (!this.#timers.stopped(stopped, this.#options.processOf(tid))) resume(tid, 0);
 	}
 
 	/** What a read or a set returns; undefined for a call that the kernel is to see. */
@@ -146,6 +210,29 @@ export class TimeCalls {
 		return start === undefined ? undefined : { start, end: start + BigInt(this.#options.image.bytes.length) };
 	}
 }
+
+/**
+ * Calls on behalf of a task end the system call that it was interrupted in, so the kernel does not restart it any more: what
+ * arch_do_signal_or_restart (arch/x86/kernel/signal.c, v6.18) does without a handler. A handler that waits to run interrupts the
+ * call again.
+ */
+const restartByHand = (registers: Registers): void => {
+	const restart = RESTARTS.get(BigInt.asIntN(32, registers.get("rax")));
+	const call = registers.get("orig_rax");
+	if (restart === undefined || BigInt.asIntN(32, call) < 0n) return;
+	registers.set("rip", registers.get("rip") - SYSCALL_LENGTH);
+	registers.set("rax", restart === "again" ? call : SYS_restart_syscall);
+	registers.set("orig_rax", -1n);
+};
+
+const SYSCALL_LENGTH = 2n;
+/** ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK. */
+const RESTARTS: ReadonlyMap<bigint, "again" | "block"> = new Map([
+	[-512n, "again"],
+	[-513n, "again"],
+	[-514n, "again"],
+	[-516n, "block"],
+]);
 
 const isWithin = (range: Range | undefined, address: bigint): boolean =>
 	range !== undefined && address >= range.start && address < range.end;

@@ -73,5 +73,20 @@ export const deadlineWords = (layout: TimeLayout, time: Nanoseconds): TimeWords 
 	return seconds >= last ? { seconds: last, fraction: 0n } : { seconds, fraction };
 };
 
+/** Writes a deadline as a timespec that the kernel takes. */
+export const writeDeadline = (bytes: Uint8Array, offset: number, layout: TimeLayout, time: Nanoseconds): void =>
+	writeTime(bytes, offset, layout, deadlineWords(layout, time));
+
+/** struct itimerspec. */
+export const itimerspecBytes = (
+	layout: TimeLayout,
+	{ interval, value }: { readonly interval: Nanoseconds; readonly value: Nanoseconds },
+): Uint8Array => {
+	const bytes = new Uint8Array(2 * timespecSize(layout));
+	bytes.set(timespecBytes(layout, interval), 0);
+	bytes.set(timespecBytes(layout, value), timespecSize(layout));
+	return bytes;
+};
+
 /** A deadline that is never reached, as large as every layout can say it. */
 export const NEVER: Nanoseconds = nanoseconds(KTIME_SEC_MAX * NANOSECONDS_PER_SECOND);

@@ -1,0 +1,57 @@
+/**
+ * A timer that the program has armed with an absolute time of the wall clock: what it meant, and what the host was given for it.
+ *
+ * A program can arm it anew with a length of time, or disarm it, without a stop. So before it is armed anew here, what it has
+ * left must agree with what is remembered.
+ */
+import { type WallClock, wallTime } from "../clock/clock.ts";
+import { NEVER } from "../syscalls/time-structures.ts";
+import { type Nanoseconds, nanoseconds, NANOSECONDS_PER_SECOND } from "../units.ts";
+
+export interface ArmedTimer {
+	/** CLOCK_REALTIME or CLOCK_TAI. */
+	readonly clock: number;
+	/** What the program asked for. */
+	readonly deadline: Nanoseconds;
+	/** What the host was given: NEVER for what never comes. */
+	readonly hostTime: Nanoseconds;
+	readonly interval: Nanoseconds;
+	/** Of timerfd_settime. */
+	readonly flags: number;
+}
+
+/** What a timer says of itself. */
+export interface TimerState {
+	/** Until the next expiration; 0 when there is none. */
+	readonly left: Nanoseconds;
+	readonly interval: Nanoseconds;
+}
+
+/** Between the question to the timer and that to the clock the supervisor may have been kept waiting. */
+const TOLERANCE = NANOSECONDS_PER_SECOND / 10n;
+/** No deadline that is reached is so far away that a timer which never expires has less than this left. */
+const FAR = NEVER / 2n;
+
+/** Whether a timer is still as it was armed, and has something to wait for. */
+export const isAsArmed = (armed: ArmedTimer, { left, interval }: TimerState, hostNow: Nanoseconds): boolean => {
+	if (left === 0n || interval !== armed.interval) return false;
+	if (armed.hostTime === NEVER) return left > FAR;
+	const expected = armed.hostTime - hostNow;
+	// A periodic timer has gone on from there.
+	if (expected < 0n && interval > 0n) return left <= interval;
+	return left - expected < TOLERANCE && expected - left < TOLERANCE;
+};
+
+/**
+ * What the program waits for now: the deadline, or the next expiration of a periodic timer that has gone on since.
+ *
+ * @param before the clock under which it was going on
+ */
+export const nextExpiration = (
+	armed: ArmedTimer,
+	{ left }: TimerState,
+	{ before, hostNow }: { readonly before: WallClock; readonly hostNow: Nanoseconds },
+): Nanoseconds =>
+	armed.hostTime === NEVER || armed.hostTime >= hostNow || armed.interval === 0n
+		? armed.deadline
+		: nanoseconds(wallTime(before, nanoseconds(hostNow + left)));
