@@ -225,21 +225,30 @@ export class Assembler {
 		return this.#withImmediate(left, { opcode: [0xf7], digit: 0, width: size, immediate });
 	}
 
-	#shift(operation: keyof typeof SHIFTS, to: Register, count: number): void {
+	#shift(operation: keyof typeof SHIFTS, to: Register, count: number | "cl"): void {
 		const width = this.#widthOf([to]);
+		if (count === "cl") return this.#modRm([0xd3], SHIFTS[operation], to, width);
 		if (!Number.isInteger(count) || count < 1 || count >= width) fail(`cannot shift ${to.name} by ${count}`);
 		if (count === 1) return this.#modRm([0xd1], SHIFTS[operation], to, width);
 		return this.#withImmediate(to, { opcode: [0xc1], digit: SHIFTS[operation], width, immediate: [count] });
 	}
 
-	shl(to: Register, count: number): void {
+	shl(to: Register, count: number | "cl"): void {
 		this.#shift("shl", to, count);
 	}
-	shr(to: Register, count: number): void {
+	shr(to: Register, count: number | "cl"): void {
 		this.#shift("shr", to, count);
 	}
-	sar(to: Register, count: number): void {
+	sar(to: Register, count: number | "cl"): void {
 		this.#shift("sar", to, count);
+	}
+
+	/** Shifts `to` right by `count`, filling it from the low bits of `from` (SDM "SHRD"). */
+	shrd(to: Register, from: Register, count: number): void {
+		const width = this.#widthOf([to, from]);
+		if (!Number.isInteger(count) || count < 1 || count >= width) fail(`cannot shift ${to.name} by ${count}`);
+		const form = { bits: this.bits, opcode: [0x0f, 0xac], reg: from, rm: to, width, immediate: [count] };
+		this.#items.push({ kind: "bytes", ...encodeModRm(form) });
 	}
 
 	/** One operand: rdx:rax are the other (SDM "MUL", "DIV"). */
@@ -316,6 +325,18 @@ export class Assembler {
 	/** The landing pad of an indirect branch: SDM "ENDBR64", "ENDBR32". A NOP where CET is off. */
 	endbr(): void {
 		this.raw(0xf3, 0x0f, 0x1e, this.bits === 64 ? 0xfa : 0xfb);
+	}
+	/** edx:eax := the time stamp counter, read at any moment between its neighbours (SDM "RDTSC"). */
+	rdtsc(): void {
+		this.raw(0x0f, 0x31);
+	}
+	/** As rdtsc, but not before all earlier instructions and loads are done; ecx := IA32_TSC_AUX (SDM "RDTSCP"). */
+	rdtscp(): void {
+		this.raw(0x0f, 0x01, 0xf9);
+	}
+	/** Nothing behind it begins before everything in front of it is done (SDM "LFENCE"). */
+	lfence(): void {
+		this.raw(0x0f, 0xae, 0xe8);
 	}
 	/** Reads IA32_TSC_AUX, where the kernel keeps node << 12 | cpu (SDM "RDPID"). */
 	rdpid(to: Register): void {

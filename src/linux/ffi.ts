@@ -17,6 +17,8 @@ interface Koffi {
 	};
 	address(value: NodeJS.TypedArray): bigint;
 	view(pointer: bigint, length: number): ArrayBuffer;
+	proto(declaration: string): unknown;
+	decode(pointer: bigint, type: unknown): () => number;
 	errno(value?: number): number;
 }
 
@@ -26,6 +28,8 @@ interface Binding {
 	readonly clone: (entry: bigint, stack: bigint, flags: number, argument: bigint) => number;
 	readonly getauxval: (type: number) => number | bigint;
 	readonly sigaction: (signal: number, action: bigint, old: bigint) => number;
+	/** The type of machine code that takes nothing and returns an int. */
+	readonly code: unknown;
 }
 
 let bound: Binding | undefined;
@@ -42,6 +46,7 @@ const bind = (): Binding => {
 		clone: libc.func("int clone(uintptr_t, uintptr_t, int, uintptr_t)") as Binding["clone"],
 		getauxval: libc.func("uint64_t getauxval(uint64_t)") as Binding["getauxval"],
 		sigaction: libc.func("int sigaction(int, uintptr_t, uintptr_t)") as Binding["sigaction"],
+		code: koffi.proto("int VsyscallCode(void)"),
 	};
 	return bound;
 };
@@ -100,6 +105,12 @@ export const cloneInto = (entry: bigint, stack: bigint, flags: number, argument:
 	const { clone, koffi } = bind();
 	const pid = clone(entry, stack, flags, argument);
 	return pid === -1 ? -koffi.errno() : pid;
+};
+
+/** Calls machine code at `address` that keeps to the psABI, takes nothing and returns an int. */
+export const callCode = (address: bigint): number => {
+	const { koffi, code } = bind();
+	return koffi.decode(address, code)();
 };
 
 /** sigaction(3) with the C library's structures, given by address; 0 for none. */

@@ -2,18 +2,17 @@
  * The host's vDSO and vvar page, read from our own process: every process of the same class has the same image.
  *
  * No file is needed for it: getauxval gives the address. Only the place of the data pages is taken from /proc/self/maps; where
- * that is missing, the image calls the host's functions instead of reading the coarse clocks itself.
+ * that is missing, the image calls the host's functions instead of reading the clocks itself.
  */
-import { readFileSync } from "node:fs";
-import { ByteReader } from "../bytes.ts";
 import * as elf from "../elf/constants.ts";
 import { openElf, readProgramHeaders } from "../elf/headers.ts";
 import { readElf } from "../elf/reader.ts";
-import type { HostCoarseClocks, HostFunction, HostVdso } from "../vdso/host.ts";
+import type { HostFunction, HostVdso } from "../vdso/host.ts";
 import { joinNanoseconds, type Nanoseconds, NANOSECONDS_PER_SECOND } from "../units.ts";
 import * as linux from "./constants.ts";
-import { ownAuxv, rawSyscall, syscallResult, viewMemory } from "./ffi.ts";
-import { createMemoryFile } from "./memfd.ts";
+import { ownAuxv, viewMemory } from "./ffi.ts";
+import { readClock, readHostClocks } from "./host-clocks.ts";
+import { readText } from "./proc-file.ts";
 
 const PAGE_SIZE = 4096;
 /** The program headers of a vDSO follow its ELF header. */
@@ -24,14 +23,6 @@ export interface HostImage {
 	/** The bytes of the host's image, whole pages; empty when the host gives no vDSO. */
 	readonly bytes: Uint8Array;
 }
-
-const readText = (path: string): string => {
-	try {
-		return readFileSync(path, "latin1");
-	} catch {
-		return "";
-	}
-};
 
 /** Bytes of address space of the image that is mapped at `address`. */
 const imageLength = (address: bigint): number => {
@@ -51,85 +42,19 @@ const functionsOf = (bytes: Uint8Array): readonly HostFunction[] => {
 	return functions;
 };
 
-/** Seconds and nanoseconds of a clock, as the kernel's own system call tells. */
-const readClock = (id: number): readonly [bigint, bigint] => {
-	const time = new BigInt64Array(2);
-	rawSyscall(linux.SYS_clock_gettime, id, time);
-	return [time[0] ?? 0n, time[1] ?? 0n];
-};
-
-const CLOCK_MODE_MAX = 3;
-/** Stride of the bases of two clocks, by clock id (struct vdso_timestamp). */
-const BASE_STRIDE = 16;
-
-/**
- * Finds the coarse clocks in the first page of [vvar] by what they say, not by the kernel's version: a clock mode that exists,
- * and behind it an array of bases in which REALTIME_COARSE and MONOTONIC_COARSE are to the nanosecond what the system call
- * returns. Known places of the structure: 0x80 (3.15 to 6.14) and 0 (6.15 and later); of the array in it: 32 and, with
- * max_cycles, 40 (6.10 and later).
- */
-const findCoarseClocks = (page: ByteReader, dataOffset: number): HostCoarseClocks | undefined => {
-	const realtime = readClock(linux.CLOCK_REALTIME_COARSE);
-	const monotonic = readClock(linux.CLOCK_MONOTONIC_COARSE);
-	const shows = (offset: number, [seconds, nanoseconds]: readonly [bigint, bigint]): boolean =>
-		page.u64(offset) === seconds && page.u64(offset + 8) === nanoseconds;
-	for (const data of [0, 0x80]) {
-		if ((page.u32(data) & 1) !== 0 || page.u32(data + 4) > CLOCK_MODE_MAX) continue;
-		for (const bases of [data + 32, data + 40]) {
-			const realtimeCoarse = bases + linux.CLOCK_REALTIME_COARSE * BASE_STRIDE;
-			const monotonicCoarse = bases + linux.CLOCK_MONOTONIC_COARSE * BASE_STRIDE;
-			if (!shows(realtimeCoarse, realtime) || !shows(monotonicCoarse, monotonic)) continue;
-			if (page.u64(bases) !== realtime[0]) continue;
-			return {
-				sequence: dataOffset + data,
-				realtime: dataOffset + realtimeCoarse,
-				monotonic: dataOffset + monotonicCoarse,
-				realtimeSeconds: dataOffset + bases,
-			};
-		}
-	}
-	return undefined;
-};
-
-/** Ticks may come between the page and the system calls: so many snapshots are tried before giving up. */
-const SNAPSHOTS = 5;
-
-const coarseClocks = (imageAddress: bigint): HostCoarseClocks | undefined => {
-	const line = /^([0-9a-f]+)-[0-9a-f]+ r--p .*\[vvar\]$/m.exec(readText("/proc/self/maps"));
-	if (line?.[1] === undefined) return undefined;
-	const address = BigInt(`0x${line[1]}`);
-	const fd = createMemoryFile();
-	try {
-		const page = new Uint8Array(PAGE_SIZE);
-		for (let attempt = 0; attempt < SNAPSHOTS; attempt++) {
-			// The kernel copies: a page that is not there gives EFAULT where a load of ours would be killed by SIGBUS.
-			if (syscallResult(linux.SYS_pwrite64, fd, address, PAGE_SIZE, 0) !== PAGE_SIZE) return undefined;
-			page.set(readBack(fd));
-			const found = findCoarseClocks(new ByteReader(page), Number(address - imageAddress));
-			if (found !== undefined) return found;
-		}
-		return undefined;
-	} finally {
-		syscallResult(linux.SYS_close, fd);
-	}
-};
-
-const readBack = (fd: number): Uint8Array => {
-	const bytes = new Uint8Array(PAGE_SIZE);
-	rawSyscall(linux.SYS_pread64, fd, bytes, PAGE_SIZE, 0);
-	return bytes;
-};
-
 const hasRdpid = (): boolean => /^flags\s*:.*\brdpid\b/m.test(readText("/proc/cpuinfo"));
 
 /** Looks at the host once. */
 export const readHostImage = (): HostImage => {
 	const address = ownAuxv(linux.AT_SYSINFO_EHDR);
 	if (address === 0n) {
-		return { vdso: { functions: [], coarse: undefined, hasRdpid: hasRdpid() }, bytes: new Uint8Array(0) };
+		return {
+			vdso: { functions: [], coarse: undefined, fine: undefined, hasRdpid: hasRdpid() },
+			bytes: new Uint8Array(0),
+		};
 	}
 	const bytes = viewMemory(address, imageLength(address)).slice();
-	return { vdso: { functions: functionsOf(bytes), coarse: coarseClocks(address), hasRdpid: hasRdpid() }, bytes };
+	return { vdso: { functions: functionsOf(bytes), ...readHostClocks(address), hasRdpid: hasRdpid() }, bytes };
 };
 
 /** Bytes that a stretch of zeros must be away from the last byte of anything else. */

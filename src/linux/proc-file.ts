@@ -3,7 +3,7 @@
  *
  * node:fs costs several times as much as the kernel's own work here, and this happens at every exec.
  */
-import { readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import * as linux from "./constants.ts";
 import { syscallResult } from "./ffi.ts";
 
@@ -11,6 +11,15 @@ const PATH_SIZE = 64;
 const path = new Uint8Array(PATH_SIZE);
 const content = new Uint8Array(4096);
 const encoder = new TextEncoder();
+
+/** A whole file as text, "" when it cannot be read: for what is asked once. */
+export const readText = (file: string): string => {
+	try {
+		return readFileSync(file, "latin1");
+	} catch {
+		return "";
+	}
+};
 
 /** Our own pid as the mounted /proc counts, undefined where there is none. */
 export const pidInProc = (): number | undefined => {

@@ -1,92 +1,75 @@
 /**
  * clock_gettime(id rdi, timespec rsi).
  *
- * REALTIME and TAI: the host's time plus the wall offset. REALTIME_COARSE and MONOTONIC_COARSE are read from the host's page. Every
- * other id (MONOTONIC, CPU, dynamic, unknown, negative) is the host's business: a jump. A bad pointer faults here or in the host's
- * code, as it does natively.
+ * REALTIME, TAI and REALTIME_COARSE: the host's time, transformed as the vvar page says. MONOTONIC, BOOTTIME and MONOTONIC_COARSE are
+ * read from the host's page, where its layout is known. Every other id (CPU, dynamic, unknown, negative) is the host's business: a
+ * jump. A bad pointer faults here or in the host's code, as it does natively.
+ *
+ * The ids stand in the order of how often programs ask for them.
  */
-import { indexed, memory, ripRelative } from "../asm/operands.ts";
-import { eax, edi, r9, r10, r11, rax, rcx, rdx, rsi } from "../asm/registers.ts";
+import { type Label, memory, ripRelative } from "../asm/operands.ts";
+import { eax, edi, rax, rdx, rsi } from "../asm/registers.ts";
 import * as ids from "./host.ts";
-import { emitReadHostClock } from "./host-clock.ts";
-import { type Emission, emitCarry, emitLoadWall, emitReadHostCoarse, emitReadSlot, emitUnpackWall } from "./wall.ts";
+import { emitCallHost, emitReadInline, hostClockFor, isCoarse, isInline } from "./host-clock.ts";
+import { emitCarry, type Emission, emitReadWall } from "./wall.ts";
 
-const WALL_IDS = (1 << ids.CLOCK_REALTIME) | (1 << ids.CLOCK_TAI);
+const WALL_IDS: readonly number[] = [ids.CLOCK_REALTIME, ids.CLOCK_REALTIME_COARSE, ids.CLOCK_TAI];
+const IDS = [
+	ids.CLOCK_REALTIME,
+	ids.CLOCK_MONOTONIC,
+	ids.CLOCK_MONOTONIC_COARSE,
+	ids.CLOCK_REALTIME_COARSE,
+	ids.CLOCK_BOOTTIME,
+	ids.CLOCK_TAI,
+] as const;
 
-export const emitClockGettime = (emission: Emission): void => {
-	const { assembler, links, host } = emission;
-	const hostClockGettime = ripRelative(links.own("clock_gettime"));
-	const forward = assembler.label("forward");
-	const realtimeCoarse = assembler.label("realtime coarse");
-	const monotonicCoarse = assembler.label("monotonic coarse");
-	const chain = assembler.label("chain");
-
-	assembler.endbr();
-	assembler.cmp(edi, ids.CLOCK_TAI);
-	assembler.jcc("a", forward);
-	assembler.mov(eax, WALL_IDS);
-	assembler.bt(eax, edi);
-	const again = assembler.label("again");
-	const notWall = assembler.label("not a wall clock");
-	assembler.jcc("ae", notWall);
-	assembler.bind(again);
-	const inSlot = assembler.label("in slot");
-	emitLoadWall(emission);
-	emitUnpackWall(emission, inSlot);
-
-	assembler.bind(chain);
-	emitReadHostClock(emission, { clock: "edi" });
+/** Stores rdx and rax, and returns. */
+const emitStore = ({ assembler }: Emission): void => {
 	assembler.mov(memory(rsi), rdx);
-	assembler.mov(memory(rsi, 8), rcx);
-	assembler.ret();
-
-	assembler.bind(inSlot);
-	emitReadSlot(emission, { again, offset: chain, tai: r11 });
-	const frozenUtc = assembler.label("frozen utc");
-	assembler.cmp(edi, ids.CLOCK_TAI);
-	assembler.jcc("nz", frozenUtc);
-	assembler.add(r9, r11);
-	assembler.bind(frozenUtc);
-	const store = assembler.label("store");
-	assembler.bind(store);
-	assembler.mov(memory(rsi), r9);
-	assembler.mov(memory(rsi, 8), r10);
+	assembler.mov(memory(rsi, 8), rax);
 	assembler.xor(eax, eax);
 	assembler.ret();
+};
 
-	assembler.bind(notWall);
-	assembler.cmp(edi, ids.CLOCK_REALTIME_COARSE);
-	assembler.jcc("z", realtimeCoarse);
-	if (host.coarse !== undefined) {
-		assembler.cmp(edi, ids.CLOCK_MONOTONIC_COARSE);
-		assembler.jcc("z", monotonicCoarse);
+/** A clock that the wall does not move. */
+const emitPlainClock = (emission: Emission, id: number, forward: Label): (() => void) => {
+	const { assembler, reads } = emission;
+	const clock = hostClockFor(emission, id);
+	const isForwarded = clock === id && reads !== "relaxed";
+	const [away, read] = [isForwarded ? forward : assembler.label("away"), assembler.label("read")];
+	emitReadInline(emission, clock, away);
+	const emitCarryOutOfLine = isCoarse(clock) ? () => {} : emitCarry(emission);
+	assembler.bind(read);
+	emitStore(emission);
+	return () => {
+		emitCarryOutOfLine();
+		if (isForwarded) return;
+		assembler.bind(away);
+		emitCallHost(emission, { clock });
+		assembler.jmp(read);
+	};
+};
+
+export const emitClockGettime = (emission: Emission): void => {
+	const { assembler, links } = emission;
+	const forward = assembler.label("forward");
+	const outOfLine: (() => void)[] = [];
+
+	assembler.endbr();
+	for (const id of IDS) {
+		const isWall = WALL_IDS.includes(id);
+		if (!isWall && !isInline(emission, hostClockFor(emission, id))) continue;
+		const next = assembler.label("next id");
+		if (id === ids.CLOCK_REALTIME) assembler.test(edi, edi);
+		else assembler.cmp(edi, id);
+		assembler.jcc("nz", next);
+		if (isWall) {
+			outOfLine.push(emitReadWall(emission, { clock: id }));
+			emitStore(emission);
+		} else outOfLine.push(emitPlainClock(emission, id, forward));
+		assembler.bind(next);
 	}
 	assembler.bind(forward);
-	assembler.jmp(hostClockGettime);
-
-	assembler.bind(realtimeCoarse);
-	const coarseInSlot = assembler.label("coarse in slot");
-	const coarseOffset = assembler.label("coarse offset");
-	emitLoadWall(emission);
-	emitUnpackWall(emission, coarseInSlot);
-	assembler.bind(coarseOffset);
-	if (host.coarse === undefined) assembler.jmp(chain);
-	else {
-		emitReadHostCoarse(emission, { sequence: host.coarse.sequence, clock: host.coarse.realtime, call: chain });
-		assembler.lea(rdx, indexed({ base: r9, index: rax }));
-		assembler.add(rcx, r10);
-		emitCarry(emission);
-		assembler.mov(memory(rsi), rdx);
-		assembler.mov(memory(rsi, 8), rcx);
-		assembler.xor(eax, eax);
-		assembler.ret();
-
-		assembler.bind(monotonicCoarse);
-		emitReadHostCoarse(emission, { sequence: host.coarse.sequence, clock: host.coarse.monotonic, call: forward });
-		assembler.jmp(store);
-	}
-
-	assembler.bind(coarseInSlot);
-	emitReadSlot(emission, { again: realtimeCoarse, offset: coarseOffset });
-	assembler.jmp(store);
+	assembler.jmp(ripRelative(links.own("clock_gettime")));
+	for (const emit of outOfLine) emit();
 };

@@ -1,59 +1,123 @@
 /**
- * The seam between our functions and the host's clock: how "the host's time plus the wall offset" is computed.
+ * The seam between our functions and the host's clocks. There are two ways, one behind the other:
  *
- * Here it is by chain: the host's clock_gettime is called with a timespec on our stack, then the offset is added. It stays true to
- * NTP, a change of the clock source, migration and time namespaces without anybody's help.
+ * - inline: the host's own page is read (host-page.ts), where its layout is known;
+ * - chain: the host's clock_gettime is called with a timespec on our stack. It stays true to whatever inline does not know: other
+ *   clock modes (kvm-clock, Hyper-V), time namespaces, layouts to come.
+ *
+ * A host whose clock source cannot be read in user space (clock mode 0: hpet, acpi_pm) would answer the chain by a system call. A
+ * supervisor that traps the program's own system calls could not tell it from them and would transform the time that we transform.
+ * There we make the system call ourselves, with a key in its third argument, which the kernel ignores and the supervisor knows.
  */
 import { type Label, memory, ripRelative } from "../asm/operands.ts";
-import { eax, edi, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
-import { type Emission, emitCarry } from "./wall.ts";
+import { eax, edi, edx, r8, r9, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
+import {
+	CLOCK_MODE_NONE,
+	CLOCK_MODE_OFFSET,
+	CLOCK_MONOTONIC,
+	CLOCK_MONOTONIC_COARSE,
+	CLOCK_REALTIME,
+	CLOCK_REALTIME_COARSE,
+	SYSCALLS,
+} from "./host.ts";
+import { emitReadCoarse, emitReadFine } from "./host-page.ts";
+import type { Emission } from "./wall.ts";
 
-/** Our frame: a timespec, both arguments and the offset. With the return address it keeps the stack aligned to 16 at the call. */
-const FRAME = { rdi: 16, rsi: 24, seconds: 32, nanoseconds: 40, size: 56 } as const;
+/** Our frame: a timespec and what is kept. With the return address it keeps the stack aligned to 16 at the call. */
+const FRAME = { rdi: 16, rsi: 24, r8: 32, r9: 40, size: 56 } as const;
 const WORD = 8;
 
-export interface HostClockRead {
-	/** The clock, or "edi" when its id is there already. */
-	readonly clock: number | "edi";
+/** The clock of the host that stands for `clock`: with `reads` "coarse" that of the tick. */
+export const hostClockFor = ({ reads }: Emission, clock: number): number => {
+	if (reads !== "coarse") return clock;
+	if (clock === CLOCK_REALTIME) return CLOCK_REALTIME_COARSE;
+	return clock === CLOCK_MONOTONIC ? CLOCK_MONOTONIC_COARSE : clock;
+};
+
+/** Clocks of the tick, whose nanoseconds are always below 10^9. */
+export const isCoarse = (clock: number): boolean => clock === CLOCK_REALTIME_COARSE || clock === CLOCK_MONOTONIC_COARSE;
+
+/** Whether `emitReadInline` can read the clock. */
+export const isInline = ({ host }: Emission, clock: number): boolean =>
+	(isCoarse(clock) ? host.coarse : host.fine) !== undefined;
+
+/**
+ * rdx := seconds, rax := nanoseconds (not yet below 10^9) of a clock of the host, read inline; jumps `away` when it has to be asked
+ * for. rcx, r10 and r11 are lost.
+ */
+export const emitReadInline = (emission: Emission, clock: number, away: Label): void => {
+	const { fine, coarse } = emission.host;
+	if (coarse !== undefined && isCoarse(clock)) {
+		const { sequence, realtime, monotonic } = coarse;
+		emitReadCoarse(emission, { sequence, clock: clock === CLOCK_REALTIME_COARSE ? realtime : monotonic, away });
+	} else if (fine !== undefined && !isCoarse(clock)) emitReadFine(emission, { fine, clock, away });
+};
+
+export interface HostCall {
+	readonly clock: number;
 	/** Where to go with the host's result in rax when its function fails; left out: the calling function returns it. */
-	readonly failed?: Label;
+	readonly failed?: Label | undefined;
 	/** Bytes from the stack pointer to the return address of the calling function. @default 0 */
-	readonly depth?: number;
+	readonly depth?: number | undefined;
 }
 
 /**
- * rdx := seconds, rcx := nanoseconds of the host's clock plus the offset in rax (seconds) and rcx (nanoseconds below 10^9).
+ * rdx := seconds, rax := nanoseconds of a clock of the host, by chain.
  *
- * rdi and rsi are kept; rax is the host's result, and every other caller-saved register is lost. When the host's function fails
- * (its own system call was refused, for example by a seccomp filter) the calling function returns that result, having stored nothing.
+ * rdi, rsi, r8 and r9 are kept; every other caller-saved register is lost. When the host's function fails (its own system call was
+ * refused, for example by a seccomp filter) the calling function returns that result, having stored nothing.
  */
-export const emitReadHostClock = (emission: Emission, { clock, failed, depth = 0 }: HostClockRead): void => {
-	const { assembler, links } = emission;
-	const succeeded = assembler.label("succeeded");
+export const emitCallHost = (emission: Emission, { clock, failed, depth = 0 }: HostCall): void => {
+	const { assembler, links, host, reads, syscallKey } = emission;
+	const [ownCall, answered] = [assembler.label("own call"), assembler.label("answered")];
+	const [refused, done] = [assembler.label("refused"), assembler.label("done")];
+	const inFrame = depth + FRAME.size + WORD;
+	const sequence = (host.fine ?? host.coarse)?.sequence;
 	assembler.sub(rsp, FRAME.size);
-	assembler.cfaOffset(depth + FRAME.size + WORD);
+	assembler.cfaOffset(inFrame);
 	assembler.mov(memory(rsp, FRAME.rdi), rdi);
 	assembler.mov(memory(rsp, FRAME.rsi), rsi);
-	assembler.mov(memory(rsp, FRAME.seconds), rax);
-	assembler.mov(memory(rsp, FRAME.nanoseconds), rcx);
-	if (clock !== "edi") assembler.mov(edi, clock);
+	assembler.mov(memory(rsp, FRAME.r8), r8);
+	assembler.mov(memory(rsp, FRAME.r9), r9);
+	assembler.mov(edi, clock);
 	assembler.mov(rsi, rsp);
+	if (sequence !== undefined) {
+		assembler.mov(rcx, ripRelative(links.hostImage.label));
+		assembler.cmp(memory(rcx, sequence + CLOCK_MODE_OFFSET), CLOCK_MODE_NONE, 32);
+		assembler.jcc("z", ownCall);
+	}
 	assembler.call(ripRelative(links.own("clock_gettime")));
-	assembler.mov(rdx, memory(rsp));
-	assembler.mov(rcx, memory(rsp, WORD));
-	assembler.add(rdx, memory(rsp, FRAME.seconds));
-	assembler.add(rcx, memory(rsp, FRAME.nanoseconds));
+	assembler.bind(answered);
+	// The host has read the counter in order; a later read of ours, which is not ordered, must not overtake it.
+	if (reads === "relaxed") assembler.lfence();
 	assembler.mov(rdi, memory(rsp, FRAME.rdi));
 	assembler.mov(rsi, memory(rsp, FRAME.rsi));
+	assembler.mov(r8, memory(rsp, FRAME.r8));
+	assembler.mov(r9, memory(rsp, FRAME.r9));
+	assembler.test(eax, eax);
+	assembler.jcc("nz", refused);
+	assembler.mov(rdx, memory(rsp));
+	assembler.mov(rax, memory(rsp, WORD));
 	assembler.add(rsp, FRAME.size);
 	assembler.cfaOffset(depth + WORD);
-	assembler.test(eax, eax);
-	assembler.jcc("z", succeeded);
+	assembler.jmp(done);
+
+	if (sequence !== undefined) {
+		assembler.cfaOffset(inFrame);
+		assembler.bind(ownCall);
+		assembler.mov(edx, syscallKey);
+		assembler.mov(eax, SYSCALLS.clock_gettime);
+		assembler.syscall();
+		assembler.jmp(answered);
+	}
+	assembler.cfaOffset(inFrame);
+	assembler.bind(refused);
+	assembler.add(rsp, FRAME.size);
+	assembler.cfaOffset(depth + WORD);
 	// An int, but time() returns 64 bits: the sign is spread.
 	assembler.shl(rax, 32);
 	assembler.sar(rax, 32);
 	if (failed === undefined) assembler.ret();
 	else assembler.jmp(failed);
-	assembler.bind(succeeded);
-	emitCarry(emission);
+	assembler.bind(done);
 };

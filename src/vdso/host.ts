@@ -23,10 +23,39 @@ export interface HostCoarseClocks {
 	readonly realtimeSeconds: number;
 }
 
+/**
+ * Where the host keeps what its clocks of full resolution are computed from, in bytes from the start of the host's image: struct
+ * vdso_data, since v6.15 struct vdso_clock. Each clock has a base of seconds and of nanoseconds << shift (u64 each), by clock id.
+ *
+ * It holds for the clock mode VDSO_CLOCKMODE_TSC, which is looked at in every read.
+ */
+export interface HostFineClocks {
+	readonly sequence: number;
+	/** The counter at the last update, u64. */
+	readonly cycleLast: number;
+	/** The cycles after which 64 bits overflow, u64; undefined before Linux 6.10, which has none. */
+	readonly maxCycles: number | undefined;
+	/** u32 each. */
+	readonly multiplier: number;
+	readonly shift: number;
+	/** The base of CLOCK_REALTIME, id 0. */
+	readonly bases: number;
+}
+
+/** The clock mode, u32, stands right behind the sequence: include/vdso/datapage.h, v5.10 to v7.3. */
+export const CLOCK_MODE_OFFSET = 4;
+/** Its values: include/vdso/clocksource.h, arch/x86/include/asm/vdso/clocksource.h. */
+export const CLOCK_MODE_NONE = 0;
+export const CLOCK_MODE_TSC = 1;
+
+/** Without `maxCycles`: a counter that is 2^32 or more ahead is left to the host; the multiplier is below 2^30 (linux/host-clocks.ts). */
+export const FINE_DELTA_BITS = 32;
+
 export interface HostVdso {
 	readonly functions: readonly HostFunction[];
 	/** Undefined when the layout was not recognised: the host's functions are called then. */
 	readonly coarse: HostCoarseClocks | undefined;
+	readonly fine: HostFineClocks | undefined;
 	/** The processor has RDPID, so getcpu needs no call. */
 	readonly hasRdpid: boolean;
 }
@@ -36,7 +65,17 @@ export const CLOCK_REALTIME = 0;
 export const CLOCK_MONOTONIC = 1;
 export const CLOCK_REALTIME_COARSE = 5;
 export const CLOCK_MONOTONIC_COARSE = 6;
+export const CLOCK_BOOTTIME = 7;
 export const CLOCK_TAI = 11;
+
+/**
+ * How CLOCK_REALTIME, CLOCK_MONOTONIC and gettimeofday read the host's clock.
+ *
+ * - exact: as the kernel's own vDSO does.
+ * - relaxed: the counter is not read in order with the instructions around it; between threads a time may be some nanoseconds old.
+ * - coarse: to the kernel's tick.
+ */
+export type Reads = "exact" | "relaxed" | "coarse";
 
 /** Numbers of the 64-bit system calls behind the functions: arch/x86/entry/syscalls/syscall_64.tbl. */
 export const SYSCALLS = { clock_gettime: 228, gettimeofday: 96, time: 201, getcpu: 309, clock_getres: 229 } as const;

@@ -8,7 +8,7 @@
  */
 import { Assembler } from "../asm/assembler.ts";
 import { Label } from "../asm/operands.ts";
-import { eax } from "../asm/registers.ts";
+import { eax, edx } from "../asm/registers.ts";
 import { EM_X86_64, NT_LINUX_VERSION } from "../elf/constants.ts";
 import type { ExportedFunction } from "../elf/dynamic-symbols.ts";
 import { writeSharedObject } from "../elf/shared-object.ts";
@@ -20,7 +20,7 @@ import { emitClockGettime } from "./clock-gettime.ts";
 import { emitForward } from "./forward.ts";
 import { emitGetcpu } from "./getcpu.ts";
 import { emitGettimeofday } from "./gettimeofday.ts";
-import { type HostVdso, OWN_FUNCTIONS, type OwnFunction } from "./host.ts";
+import { type HostVdso, OWN_FUNCTIONS, type OwnFunction, type Reads, SYSCALLS } from "./host.ts";
 import { emitInstaller } from "./installer.ts";
 import { LinkPage } from "./link-page.ts";
 import { emitPageSupport, type PageSupport } from "./page-support.ts";
@@ -75,6 +75,9 @@ const emitOwn = (emission: Emission, name: OwnFunction): void => {
 	}
 };
 
+/** System calls of the stubs that read a clock: what they return is transformed by the image, or not moved by the wall. */
+const KEYED_SYSCALLS: ReadonlySet<number> = new Set([SYSCALLS.clock_gettime, SYSCALLS.gettimeofday]);
+
 interface Block {
 	readonly name: string;
 	readonly start: Label;
@@ -91,12 +94,27 @@ const buildIdWord = (image: Uint8Array): Image["nonce"] => {
 	return { offset, word: new DataView(image.buffer, image.byteOffset).getInt32(offset, true) };
 };
 
+/** What a run wants of its image beyond the clock. */
+export interface ImageRequest extends PageSupport {
+	/** @default "exact" */
+	readonly reads?: Reads;
+	/**
+	 * 31 bits in the third argument of the clock_gettime system calls that the image makes for itself, so that a supervisor which
+	 * traps a program's calls can let these pass. One that is random per run cannot be known before the program reads its image.
+	 *
+	 * @default 0x76737973, "vsys"
+	 */
+	readonly syscallKey?: number;
+}
+
+export const DEFAULT_SYSCALL_KEY = 0x7673_7973;
+
 /**
  * Generates the image for a host.
  *
  * @throws {VsyscallError} ERR_VSYSCALL_IMAGE when the host has more functions than the link page has words.
  */
-export const buildImage = (host: HostVdso, request: PageSupport = { hasEntryPage: false, copy: "none" }): Image => {
+export const buildImage = (host: HostVdso, request: ImageRequest = { hasEntryPage: false, copy: "none" }): Image => {
 	const assembler = new Assembler(64);
 	const links = new LinkPage(host, request.hasEntryPage);
 	if ([...links.words].length * 8 > PAGE_SIZE) {
@@ -105,7 +123,8 @@ export const buildImage = (host: HostVdso, request: PageSupport = { hasEntryPage
 			`the host's vDSO exports ${host.functions.length} functions, more than the link page holds`,
 		);
 	}
-	const emission: Emission = { assembler, page: new Label("vvar page"), links, host };
+	const { reads = "exact", syscallKey = DEFAULT_SYSCALL_KEY } = request;
+	const emission: Emission = { assembler, page: new Label("vvar page"), links, host, reads, syscallKey };
 	const blocks: Block[] = [];
 	const block = (name: string, exports: Block["exports"], emit: () => void): Block => {
 		assembler.align(FUNCTION_ALIGNMENT);
@@ -133,6 +152,7 @@ export const buildImage = (host: HostVdso, request: PageSupport = { hasEntryPage
 	for (const { target } of links.words) {
 		if (target.kind !== "syscall") continue;
 		const stub = block(`syscall ${target.number}`, [], () => {
+			if (KEYED_SYSCALLS.has(target.number)) assembler.mov(edx, syscallKey);
 			assembler.mov(eax, target.number);
 			assembler.syscall();
 			assembler.ret();

@@ -11,9 +11,8 @@ import { Label, memory, ripRelative } from "../asm/operands.ts";
 import { eax, ecx, edi, r8, r9, r10, r11, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
 import { VSYSCALLS, type VsyscallNumber } from "../vsyscall/page.ts";
 import { CLOCK_REALTIME, CLOCK_REALTIME_COARSE } from "./host.ts";
-import { emitReadHostClock } from "./host-clock.ts";
 import { emitMicroseconds } from "./gettimeofday.ts";
-import { type Emission, emitCarry, emitLoadWall, emitReadHostCoarse, emitReadSlot, emitUnpackWall } from "./wall.ts";
+import { type Emission, emitReadWall } from "./wall.ts";
 
 const WORD = 8;
 const SAVED = [rcx, rdx, r8, r9, r10, r11] as const;
@@ -119,22 +118,16 @@ class EntryEmitter {
 
 const emitGettimeofdayEntry = (emission: Emission, entry: EntryEmitter): void => {
 	const { assembler, links } = emission;
-	const [again, inSlot, chain] = [assembler.label("again"), assembler.label("in slot"), assembler.label("chain")];
-	const [store, timezone, done] = [assembler.label("store"), assembler.label("time zone"), assembler.label("done")];
+	const [timezone, failed] = [assembler.label("time zone"), assembler.label("failed")];
 	entry.enter(0);
 	assembler.test(rdi, rdi);
 	assembler.jcc("z", timezone);
-	assembler.bind(again);
-	emitLoadWall(emission);
-	emitUnpackWall(emission, inSlot);
-	assembler.bind(chain);
-	emitReadHostClock(emission, { clock: CLOCK_REALTIME, failed: done, depth: ENTRY_FRAME.returnAddress });
-	assembler.bind(store);
+	const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME, failed, depth: ENTRY_FRAME.returnAddress });
 	emitMicroseconds(emission);
 	entry.store(0);
 	assembler.mov(memory(rdi), rdx);
 	entry.store(0);
-	assembler.mov(memory(rdi, 8), rcx);
+	assembler.mov(memory(rdi, 8), rax);
 	assembler.bind(timezone);
 	const onlyTime = assembler.label("only time");
 	assembler.test(rsi, rsi);
@@ -158,49 +151,29 @@ const emitGettimeofdayEntry = (emission: Emission, entry: EntryEmitter): void =>
 	assembler.bind(onlyTime);
 	entry.leave(0);
 
-	assembler.bind(inSlot);
-	emitReadSlot(emission, { again, offset: chain });
-	assembler.mov(rdx, r9);
-	assembler.mov(rcx, r10);
-	assembler.jmp(store);
-
-	assembler.bind(done);
+	outOfLine();
+	assembler.bind(failed);
 	entry.leave("rax");
 };
 
 const emitTimeEntry = (emission: Emission, entry: EntryEmitter): void => {
-	const { assembler, host } = emission;
-	const [again, inSlot, chain] = [assembler.label("again"), assembler.label("in slot"), assembler.label("chain")];
-	const [offset, store, done] = [assembler.label("offset"), assembler.label("store"), assembler.label("done")];
+	const { assembler } = emission;
+	const [failed, noPointer] = [assembler.label("failed"), assembler.label("no pointer")];
 	entry.enter(1);
-	assembler.bind(again);
-	emitLoadWall(emission);
-	emitUnpackWall(emission, inSlot);
-	assembler.bind(offset);
-	if (host.coarse !== undefined) {
-		emitReadHostCoarse(emission, { sequence: host.coarse.sequence, clock: host.coarse.realtime, call: chain });
-		assembler.add(rcx, r10);
-		assembler.add(r9, rax);
-		assembler.mov(rdx, r9);
-		emitCarry(emission);
-		assembler.mov(rax, rdx);
-		assembler.jmp(store);
-	}
-	assembler.bind(chain);
-	emitReadHostClock(emission, { clock: CLOCK_REALTIME_COARSE, failed: done, depth: ENTRY_FRAME.returnAddress });
+	const outOfLine = emitReadWall(emission, {
+		clock: CLOCK_REALTIME_COARSE,
+		failed,
+		depth: ENTRY_FRAME.returnAddress,
+	});
 	assembler.mov(rax, rdx);
-	assembler.bind(store);
 	assembler.test(rdi, rdi);
-	assembler.jcc("z", done);
+	assembler.jcc("z", noPointer);
 	entry.store(1);
 	assembler.mov(memory(rdi), rax);
-	assembler.bind(done);
+	assembler.bind(noPointer);
+	assembler.bind(failed);
 	entry.leave("rax");
-
-	assembler.bind(inSlot);
-	emitReadSlot(emission, { again, offset });
-	assembler.mov(rax, r9);
-	assembler.jmp(store);
+	outOfLine();
 };
 
 const NODE_SHIFT = 12;

@@ -1,14 +1,24 @@
 /**
- * Instruction sequences that several functions share: reading the wall word and its slots, and adding an offset to a time.
+ * Reading a wall clock: the host's clock, transformed as the vvar page says.
  *
- * Register use: rax and rcx carry a wall offset (seconds, nanoseconds); rdx, r8 to r11 are scratch; rdi and rsi stay the
- * caller's arguments. Only caller-saved registers are touched.
+ * The straight line is an offset that the wall word itself holds. Everything else stands out of line: offsets in a slot, frozen
+ * walls, the call of the host where its page does not help, and the carry of a second.
+ *
+ *     const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME });
+ *     ...                      // rdx, rax: the time; store it and return
+ *     outOfLine();
+ *
+ *     r8, r9      the offset (seconds, nanoseconds); with a slot: the wall word, the address of the slot
+ *     rdx, rax    a time (seconds, nanoseconds)
+ *     rdi, rsi    the caller's arguments, kept
+ *     rcx, r10, r11   scratch
  */
 import type { Assembler } from "../asm/assembler.ts";
 import { type Label, memory, type RipRelativeMemory, ripRelative } from "../asm/operands.ts";
-import { eax, ecx, edx, type Register, r8d, r9, r10, rax, rcx, rdx } from "../asm/registers.ts";
+import { eax, ecx, r8, r9, r9d, r11, rax, rdx } from "../asm/registers.ts";
 import * as layout from "../vvar/layout.ts";
-import type { HostVdso } from "./host.ts";
+import { CLOCK_TAI, type HostVdso, type Reads } from "./host.ts";
+import { emitCallHost, emitReadInline, type HostCall, hostClockFor, isInline } from "./host-clock.ts";
 import type { LinkPage } from "./link-page.ts";
 
 /** What every function of the image is generated from. */
@@ -18,6 +28,9 @@ export interface Emission {
 	readonly page: Label;
 	readonly links: LinkPage;
 	readonly host: HostVdso;
+	readonly reads: Reads;
+	/** The third argument of clock_gettime system calls that are ours and not the program's. */
+	readonly syscallKey: number;
 }
 
 export const NANOSECONDS_PER_SECOND = 1_000_000_000;
@@ -27,73 +40,104 @@ const wallWord = (page: Label): RipRelativeMemory => ripRelative(page, layout.PA
 /** rax := the wall word. */
 export const emitLoadWall = ({ assembler, page }: Emission): void => assembler.mov(rax, wallWord(page));
 
-/** rax, rcx := seconds and nanoseconds of the wall word in rax; jumps to `inSlot` with rax intact when the word names a slot. */
-export const emitUnpackWall = ({ assembler }: Emission, inSlot: Label): void => {
-	assembler.mov(ecx, eax);
-	assembler.and(ecx, layout.WALL_NANOSECONDS_MASK);
-	assembler.cmp(ecx, NANOSECONDS_PER_SECOND);
+/** r8, r9 := seconds and nanoseconds of the wall word in rax; jumps to `inSlot` with rax intact when the word names a slot. */
+const emitUnpackWall = ({ assembler }: Emission, inSlot: Label): void => {
+	assembler.mov(r9d, eax);
+	assembler.and(r9d, layout.WALL_NANOSECONDS_MASK);
+	assembler.cmp(r9d, NANOSECONDS_PER_SECOND);
 	assembler.jcc("ae", inSlot);
-	assembler.sar(rax, layout.WALL_SECONDS_SHIFT);
-};
-
-/** Where a slot leads to, and where to begin again when the word changed while the slot was read. */
-export interface SlotExits {
-	readonly again: Label;
-	/** rax := seconds, rcx := nanoseconds to add to the host's time. */
-	readonly offset: Label;
-	/** Receives the distance of TAI in seconds, where that is wanted. */
-	readonly tai?: Register;
-}
-
-/** Reads the slot that rax names; falls through when the wall is frozen, with the instant in r9 (seconds) and r10 (nanoseconds). */
-export const emitReadSlot = ({ assembler, page }: Emission, { again, offset, tai }: SlotExits): void => {
-	// Bit 0 of the generation, moved to where it is the slot's distance from the first one.
-	assembler.mov(edx, eax);
-	assembler.shr(edx, layout.WALL_SECONDS_SHIFT - Math.log2(layout.SLOT.size));
-	assembler.and(edx, layout.SLOT.size);
-	assembler.lea(rcx, ripRelative(page, layout.PAGE.slots));
-	assembler.add(rcx, rdx);
-	assembler.mov(r8d, memory(rcx, layout.SLOT.kind));
-	assembler.mov(r9, memory(rcx, layout.SLOT.seconds));
-	assembler.mov(r10, memory(rcx, layout.SLOT.nanoseconds));
-	if (tai !== undefined) assembler.mov(tai, memory(rcx, layout.SLOT.taiSeconds));
-	assembler.cmp(rax, wallWord(page));
-	assembler.jcc("nz", again);
-	const frozen = assembler.label("frozen");
-	assembler.test(r8d, r8d);
-	assembler.jcc("nz", frozen);
-	assembler.mov(rax, r9);
-	assembler.mov(rcx, r10);
-	assembler.jmp(offset);
-	assembler.bind(frozen);
-};
-
-/** rdx:rcx (seconds, nanoseconds below 2e9) -> nanoseconds below 1e9. */
-export const emitCarry = ({ assembler }: Emission): void => {
-	const normal = assembler.label("normal");
-	assembler.cmp(rcx, NANOSECONDS_PER_SECOND);
-	assembler.jcc("b", normal);
-	assembler.sub(rcx, NANOSECONDS_PER_SECOND);
-	assembler.add(rdx, 1);
-	assembler.bind(normal);
+	assembler.mov(r8, rax);
+	assembler.sar(r8, layout.WALL_SECONDS_SHIFT);
 };
 
 /**
- * r9:r10 := seconds and nanoseconds of a coarse clock of the host, read from its own page.
+ * Brings the nanoseconds in rax below 10^9. Falls through when they are, as they are mostly.
  *
- * There is no loop: while the kernel writes, in a time namespace (where the sequence is 1 for ever) and when the two loads of
- * the sequence differ, it jumps to `call`, where the host's function knows what to do. Leaves rax, rcx, rdi and rsi alone.
+ * @returns what emits the rest, out of line
  */
-export const emitReadHostCoarse = (
-	{ assembler, links }: Emission,
-	{ sequence, clock, call }: { sequence: number; clock: number; call: Label },
-): void => {
-	assembler.mov(rdx, ripRelative(links.hostImage.label));
-	assembler.mov(r8d, memory(rdx, sequence));
-	assembler.test(r8d, 1);
-	assembler.jcc("nz", call);
-	assembler.mov(r9, memory(rdx, clock));
-	assembler.mov(r10, memory(rdx, clock + 8));
-	assembler.cmp(r8d, memory(rdx, sequence));
-	assembler.jcc("nz", call);
+export const emitCarry = ({ assembler }: Emission): (() => void) => {
+	const [carry, done] = [assembler.label("carry"), assembler.label("carried")];
+	assembler.cmp(rax, NANOSECONDS_PER_SECOND);
+	assembler.jcc("ae", carry);
+	assembler.bind(done);
+	return () => {
+		// More than once only on a host that has not brought its page up to date for seconds: an idle one without ticks.
+		assembler.bind(carry);
+		assembler.sub(rax, NANOSECONDS_PER_SECOND);
+		assembler.add(rdx, 1);
+		assembler.cmp(rax, NANOSECONDS_PER_SECOND);
+		assembler.jcc("ae", carry);
+		assembler.jmp(done);
+	};
+};
+
+/** rdx, rax := a clock of the host's, inline or by chain. @returns what emits the chain, out of line */
+const emitReadHost = (emission: Emission, call: HostCall): (() => void) => {
+	const { assembler } = emission;
+	if (!isInline(emission, call.clock)) {
+		emitCallHost(emission, call);
+		return () => {};
+	}
+	const [away, read] = [assembler.label("away"), assembler.label("read")];
+	emitReadInline(emission, call.clock, away);
+	assembler.bind(read);
+	return () => {
+		assembler.bind(away);
+		emitCallHost(emission, call);
+		assembler.jmp(read);
+	};
+};
+
+/** r8 := the wall word in rax, r9 := the address of the slot that it names. */
+const emitFindSlot = ({ assembler, page }: Emission): void => {
+	assembler.mov(r8, rax);
+	// Bit 0 of the generation, moved to where it is the slot's distance from the first one.
+	assembler.shr(eax, layout.WALL_SECONDS_SHIFT - Math.log2(layout.SLOT.size));
+	assembler.and(eax, layout.SLOT.size);
+	assembler.lea(r9, ripRelative(page, layout.PAGE.slots));
+	assembler.add(r9, rax);
+};
+
+/**
+ * rdx, rax := the time of a wall clock, below 10^9 nanoseconds. It reads a slot anew when the wall word has changed meanwhile.
+ *
+ * @returns what emits everything that is out of line; it has to be called once, behind an instruction that does not fall through
+ */
+export const emitReadWall = (emission: Emission, call: HostCall): (() => void) => {
+	const { assembler, page } = emission;
+	const [again, inSlot, withOffset, done] = ["again", "in slot", "with offset", "done"].map((name) =>
+		assembler.label(name),
+	) as [Label, Label, Label, Label];
+	const hostCall = { ...call, clock: hostClockFor(emission, call.clock) };
+	assembler.bind(again);
+	emitLoadWall(emission);
+	emitUnpackWall(emission, inSlot);
+	assembler.bind(withOffset);
+	const emitHostOutOfLine = emitReadHost(emission, hostCall);
+	assembler.add(rdx, r8);
+	assembler.add(rax, r9);
+	const emitCarryOutOfLine = emitCarry(emission);
+	assembler.bind(done);
+
+	return () => {
+		emitCarryOutOfLine();
+		assembler.bind(inSlot);
+		emitFindSlot(emission);
+		assembler.mov(ecx, memory(r9, layout.SLOT.kind));
+		assembler.mov(rdx, memory(r9, layout.SLOT.seconds));
+		assembler.mov(rax, memory(r9, layout.SLOT.nanoseconds));
+		if (call.clock === CLOCK_TAI) assembler.mov(r11, memory(r9, layout.SLOT.taiSeconds));
+		assembler.cmp(r8, wallWord(page));
+		assembler.jcc("nz", again);
+		const frozen = assembler.label("frozen");
+		assembler.test(ecx, ecx);
+		assembler.jcc("nz", frozen);
+		assembler.mov(r8, rdx);
+		assembler.mov(r9, rax);
+		assembler.jmp(withOffset);
+		assembler.bind(frozen);
+		if (call.clock === CLOCK_TAI) assembler.add(rdx, r11);
+		assembler.jmp(done);
+		emitHostOutOfLine();
+	};
 };

@@ -197,10 +197,24 @@ const test = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> => {
 const shift =
 	(operation: "shl" | "shr" | "sar") =>
 	(bits: Bits, width: OperandWidth): Arbitrary<Wanted> =>
-		fc.tuple(registerShape(bits, width), fc.integer({ min: 1, max: width - 1 })).map(([to, count]) => ({
-			emit: (assembler) => assembler[operation](to.value, count),
-			mnemonic: operation,
-			operands: (placeOf) => [to.fact(placeOf, 0), { kind: "immediate", value: BigInt(count) }],
+		fc
+			.tuple(registerShape(bits, width), fc.oneof(fc.constant("cl" as const), fc.integer({ min: 1, max: width - 1 })))
+			.map(([to, count]) => ({
+				emit: (assembler) => assembler[operation](to.value, count),
+				mnemonic: operation,
+				operands: (placeOf) => [
+					to.fact(placeOf, 0),
+					count === "cl" ? { kind: "register", name: "cl" } : { kind: "immediate", value: BigInt(count) },
+				],
+			}));
+
+const shrd = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> =>
+	fc
+		.tuple(registerShape(bits, width), registerShape(bits, width), fc.integer({ min: 1, max: width - 1 }))
+		.map(([to, from, count]) => ({
+			emit: (assembler) => assembler.shrd(to.value, from.value, count),
+			mnemonic: "shrd",
+			operands: (placeOf) => [to.fact(placeOf, 0), from.fact(placeOf, 0), { kind: "immediate", value: BigInt(count) }],
 		}));
 
 const unary = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> =>
@@ -324,6 +338,7 @@ const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width:
 	shl: shift("shl"),
 	shr: shift("shr"),
 	sar: shift("sar"),
+	shrd,
 	unary,
 	imul,
 	bt,
@@ -337,6 +352,9 @@ const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width:
 	int3: () => withoutOperands("int3", (assembler) => assembler.int3()),
 	popf: (bits) => withoutOperands(bits === 64 ? "popfq" : "popfd", (assembler) => assembler.popf()),
 	endbr: (bits) => withoutOperands(`endbr${bits}`, (assembler) => assembler.endbr()),
+	rdtsc: () => withoutOperands("rdtsc", (assembler) => assembler.rdtsc()),
+	rdtscp: () => withoutOperands("rdtscp", (assembler) => assembler.rdtscp()),
+	lfence: () => withoutOperands("lfence", (assembler) => assembler.lfence()),
 	rdpid,
 };
 

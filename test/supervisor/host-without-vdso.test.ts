@@ -24,7 +24,7 @@ import { build, type Toolchain } from "../helpers/fixtures.ts";
 import { has } from "../helpers/requirements.ts";
 
 const TEN_DAYS: WallClock = { kind: "offset", offset: nanoseconds(864_000_000_000_000n) };
-const NO_VDSO: HostVdso = { functions: [], coarse: undefined, hasRdpid: false };
+const NO_VDSO: HostVdso = { functions: [], coarse: undefined, fine: undefined, hasRdpid: false };
 
 /** Takes AT_SYSINFO_EHDR out of the auxiliary vector: what follows it moves up. */
 const hideVdso = (tid: number): void => {

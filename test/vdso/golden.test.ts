@@ -57,9 +57,9 @@ const assertGolden = (name: string, text: string): void => {
 
 const VARIANTS: readonly (readonly [suffix: string, host: HostVdso, only: RegExp])[] = [
 	["", FULL_HOST, /./],
-	[".no-layout", { ...FULL_HOST, coarse: undefined }, /^(clock_gettime|time)$/],
+	[".no-layout", { ...FULL_HOST, coarse: undefined, fine: undefined }, /^(clock_gettime|time)$/],
 	[".no-rdpid", { ...FULL_HOST, hasRdpid: false }, /^getcpu$/],
-	[".no-vdso", { functions: [], coarse: undefined, hasRdpid: false }, /^installer$|^stub/],
+	[".no-vdso", { functions: [], coarse: undefined, fine: undefined, hasRdpid: false }, /^installer$|^stub/],
 ];
 
 for (const [suffix, host, only] of VARIANTS) {

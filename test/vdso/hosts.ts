@@ -1,5 +1,5 @@
 /** Hosts that no machine needs to have: what buildImage is asked to make images for. */
-import type { HostCoarseClocks, HostFunction, HostVdso } from "../../src/vdso/host.ts";
+import type { HostCoarseClocks, HostFineClocks, HostFunction, HostVdso } from "../../src/vdso/host.ts";
 import { OWN_FUNCTIONS } from "../../src/vdso/host.ts";
 
 export const hostFunction = (
@@ -33,6 +33,25 @@ export const COARSE_6_18: HostCoarseClocks = {
 	realtimeSeconds: -0x6000 + 40,
 };
 
+export const FINE_6_18: HostFineClocks = {
+	sequence: -0x6000,
+	cycleLast: -0x6000 + 8,
+	maxCycles: -0x6000 + 16,
+	multiplier: -0x6000 + 32,
+	shift: -0x6000 + 36,
+	bases: -0x6000 + 40,
+};
+
+/** Linux 6.1: 4 pages below the image, 0x80 into the page, without max_cycles. */
+export const FINE_6_1: HostFineClocks = {
+	sequence: -0x3f80,
+	cycleLast: -0x3f78,
+	maxCycles: undefined,
+	multiplier: -0x3f68,
+	shift: -0x3f64,
+	bases: -0x3f60,
+};
+
 /** Linux 7.2 and later. */
 export const FULL_HOST: HostVdso = {
 	functions: [
@@ -42,22 +61,31 @@ export const FULL_HOST: HostVdso = {
 		hostFunction("__vdso_futex_robust_list64_try_unlock", 0xf00),
 	],
 	coarse: COARSE_6_18,
+	fine: FINE_6_18,
 	hasRdpid: true,
 };
 
 /** Name and host of every variant that the image must be right for. */
 export const SYNTHETIC_HOSTS: readonly (readonly [string, HostVdso])[] = [
 	["a full host", FULL_HOST],
-	["a host without any vDSO", { functions: [], coarse: undefined, hasRdpid: true }],
-	["a host without any vDSO on an old processor", { functions: [], coarse: undefined, hasRdpid: false }],
-	["a host whose data pages were not recognised", { ...FULL_HOST, coarse: undefined }],
+	["a host without any vDSO", { functions: [], coarse: undefined, fine: undefined, hasRdpid: true }],
+	[
+		"a host without any vDSO on an old processor",
+		{ functions: [], coarse: undefined, fine: undefined, hasRdpid: false },
+	],
+	["a host whose data pages were not recognised", { ...FULL_HOST, coarse: undefined, fine: undefined }],
+	["a host whose fine clocks were not recognised", { ...FULL_HOST, fine: undefined }],
 	["a host without RDPID", { ...FULL_HOST, hasRdpid: false }],
-	["a host without RDPID and recognised data pages", { ...FULL_HOST, coarse: undefined, hasRdpid: false }],
+	[
+		"a host without RDPID and recognised data pages",
+		{ ...FULL_HOST, coarse: undefined, fine: undefined, hasRdpid: false },
+	],
 	[
 		"a host with the four functions of Linux 3.0",
 		{
 			functions: OWN_PAIRS.filter(({ name }) => !name.endsWith("clock_getres")),
-			coarse: { sequence: -0x3f80, realtime: -0x3f40, monotonic: -0x3f30, realtimeSeconds: -0x3f58 },
+			coarse: { sequence: -0x3f80, realtime: -0x3f10, monotonic: -0x3f00, realtimeSeconds: -0x3f60 },
+			fine: FINE_6_1,
 			hasRdpid: false,
 		},
 	],

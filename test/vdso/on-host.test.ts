@@ -25,10 +25,13 @@ const sandboxes: readonly (readonly [string, Sandbox])[] =
 	hostAddress === 0n
 		? []
 		: [
-				["as it is", sandboxOnHost(host, hostAddress, readTaiOffset())],
+				["as it is", sandboxOnHost(host, { hostAddress, taiSeconds: readTaiOffset() })],
 				[
 					"with calls only",
-					sandboxOnHost({ ...host, coarse: undefined, hasRdpid: false }, hostAddress, readTaiOffset()),
+					sandboxOnHost(
+						{ ...host, coarse: undefined, fine: undefined, hasRdpid: false },
+						{ hostAddress, taiSeconds: readTaiOffset() },
+					),
 				],
 			];
 

@@ -11,7 +11,7 @@ import { indexed, type Label, memory, ripRelative } from "../../src/asm/operands
 import { eax, edi, r8, r9, r10, r11, rax, rcx, rdi, rdx, rsi, rsp } from "../../src/asm/registers.ts";
 import { readElf } from "../../src/elf/reader.ts";
 import { viewMemory } from "../../src/linux/ffi.ts";
-import { type HostVdso, OWN_FUNCTIONS, type OwnFunction } from "../../src/vdso/host.ts";
+import { type HostVdso, OWN_FUNCTIONS, type OwnFunction, type Reads } from "../../src/vdso/host.ts";
 import { buildImage, type Image } from "../../src/vdso/image.ts";
 import { LinkPage } from "../../src/vdso/link-page.ts";
 import { PAGE_SIZE } from "../../src/vvar/layout.ts";
@@ -36,6 +36,10 @@ const WORDS = {
 	timezone: 72,
 	/** The layout of Linux 6.18's page, as far as the image reads it. */
 	sequence: 128,
+	cycleLast: 129,
+	maxCycles: 130,
+	/** The multiplier and, in the upper half, the shift. */
+	multiplier: 132,
 	bases: 133,
 	/** Room for what functions store. */
 	output: 256,
@@ -101,18 +105,35 @@ const assembleHost = (): Uint8Array => {
 	return assembler.assemble().link(() => -PAGE_SIZE);
 };
 
-/** What the fake host has; `coarse` says whether the image knows its data page. */
-export const fakeHost = (coarse: boolean): HostVdso => ({
+/** A word of the data page, from the start of the fake host's code. */
+const place = (index: number): number => index * 8 - PAGE_SIZE;
+
+/** How much of the fake host's data page the image knows. */
+export type KnownLayout = "fine" | "fine without max_cycles" | "coarse" | "none";
+
+/** What the fake host has. */
+export const fakeHost = (layout: KnownLayout): HostVdso => ({
 	functions: OWN_FUNCTIONS.flatMap((name) => [
 		{ name: `__vdso_${name}`, binding: "global", version: "LINUX_2.6", offset: CODE_OFFSETS[name] } as const,
 		{ name, binding: "weak", version: "LINUX_2.6", offset: CODE_OFFSETS[name] } as const,
 	]),
-	coarse: coarse
+	coarse:
+		layout === "none"
+			? undefined
+			: {
+					sequence: place(WORDS.sequence),
+					realtime: place(WORDS.bases + 10),
+					monotonic: place(WORDS.bases + 12),
+					realtimeSeconds: place(WORDS.bases),
+				},
+	fine: layout.startsWith("fine")
 		? {
-				sequence: WORDS.sequence * 8 - PAGE_SIZE,
-				realtime: (WORDS.bases + 10) * 8 - PAGE_SIZE,
-				monotonic: (WORDS.bases + 12) * 8 - PAGE_SIZE,
-				realtimeSeconds: WORDS.bases * 8 - PAGE_SIZE,
+				sequence: place(WORDS.sequence),
+				cycleLast: place(WORDS.cycleLast),
+				maxCycles: layout === "fine" ? place(WORDS.maxCycles) : undefined,
+				multiplier: place(WORDS.multiplier),
+				shift: place(WORDS.multiplier) + 4,
+				bases: place(WORDS.bases),
 			}
 		: undefined,
 	hasRdpid: false,
@@ -170,8 +191,11 @@ const makeSandbox = (
 };
 
 /** An image whose link page leads to the running kernel's own functions. */
-export const sandboxOnHost = (host: HostVdso, hostAddress: bigint, taiSeconds: bigint): Sandbox => {
-	const image = buildImage(host);
+export const sandboxOnHost = (
+	host: HostVdso,
+	{ hostAddress, taiSeconds, reads = "exact" }: { hostAddress: bigint; taiSeconds: bigint; reads?: Reads },
+): Sandbox => {
+	const image = buildImage(host, { hasEntryPage: false, copy: "none", reads });
 	const data = mapMemory(PAGE_SIZE + image.mappingLength);
 	const address = data + BigInt(PAGE_SIZE);
 	mapImage(image, host, address, hostAddress);
@@ -183,37 +207,79 @@ export interface Time {
 	readonly nanoseconds: bigint;
 }
 
+/** Clock modes of the fake host: NONE, TSC, kvm-clock, and that of a time namespace. */
+export type ClockMode = 0 | 1 | 2 | 0x7fff_ffff;
+
+/** How the fake host counts. */
+export interface Counting {
+	readonly cycleLast: bigint;
+	readonly maxCycles: bigint;
+	readonly multiplier: bigint;
+	readonly shift: bigint;
+}
+
+const FINE_CLOCKS: ReadonlySet<number> = new Set([0, 1, 7, 11]);
+const COARSE_CLOCKS: ReadonlySet<number> = new Set([5, 6]);
+/** A clock that stands: its base alone counts. */
+const STANDING: Counting = { cycleLast: 0n, maxCycles: (1n << 64n) - 1n, multiplier: 0n, shift: 8n };
+
 /** An image on the fake host. */
 export class FakeHostSandbox {
 	readonly sandbox: Sandbox;
+	readonly layout: KnownLayout;
 	readonly #words: BigInt64Array;
-	readonly #hasLayout: boolean;
+	#shift = 0n;
 
-	constructor({ hasLayout, taiSeconds }: { readonly hasLayout: boolean; readonly taiSeconds: bigint }) {
-		const host = fakeHost(hasLayout);
-		const image = buildImage(host);
+	constructor({
+		layout,
+		taiSeconds,
+		reads = "exact",
+	}: {
+		readonly layout: KnownLayout;
+		readonly taiSeconds: bigint;
+		readonly reads?: Reads;
+	}) {
+		const host = fakeHost(layout);
+		const image = buildImage(host, { hasEntryPage: false, copy: "none", reads });
 		const data = mapMemory(2 * PAGE_SIZE + image.mappingLength);
 		const code = data + BigInt(PAGE_SIZE);
 		const address = code + BigInt(PAGE_SIZE);
 		this.#words = new BigInt64Array(viewMemory(data, PAGE_SIZE).buffer);
-		this.#hasLayout = hasLayout;
+		this.layout = layout;
 		viewMemory(code, PAGE_SIZE).set(assembleHost());
 		makeExecutable(code, PAGE_SIZE);
 		mapImage(image, host, address, code);
 		this.sandbox = makeSandbox(image, { address, data, taiSeconds });
+		this.count(STANDING);
+		this.setSequence(2);
 	}
 
-	/** What the fake host's clock_gettime tells for `id`, and for 5, 6 and 0 what its data page says. */
+	/** How the page says that the counter counts; the bases have to be set behind it. */
+	count({ cycleLast, maxCycles, multiplier, shift }: Counting): void {
+		this.#words[WORDS.cycleLast] = cycleLast;
+		this.#words[WORDS.maxCycles] = BigInt.asIntN(64, maxCycles);
+		this.#words[WORDS.multiplier] = BigInt.asIntN(64, (shift << 32n) | multiplier);
+		this.#shift = shift;
+	}
+
+	/** What the fake host's clock_gettime tells for `id`, and what its data page says, where it has the clock. */
 	setClock(id: number, { seconds, nanoseconds }: Time): void {
 		this.#words.set([seconds, nanoseconds], WORDS.clocks + 2 * id);
-		if (id === 5 || id === 6) this.#words.set([seconds, nanoseconds], WORDS.bases + 2 * id);
+		if (FINE_CLOCKS.has(id)) this.setBase(id, { seconds, nanoseconds: nanoseconds << this.#shift });
+		if (COARSE_CLOCKS.has(id)) this.#words.set([seconds, nanoseconds], WORDS.bases + 2 * id);
 		// time() and REALTIME_COARSE turn together.
 		if (id === 5) this.#words[WORDS.bases] = seconds;
 	}
 
+	/** The base of a fine clock, in its page alone. @param base nanoseconds already shifted */
+	setBase(id: number, { seconds, nanoseconds }: Time): void {
+		this.#words.set([seconds, nanoseconds], WORDS.bases + 2 * id);
+	}
+
 	/** An odd sequence: the kernel writes, or this is a time namespace. */
-	set sequence(value: number) {
-		this.#words[WORDS.sequence] = BigInt(value);
+	setSequence(sequence: number, mode: ClockMode = 1): void {
+		// Atomically: other threads read it.
+		Atomics.store(this.#words, WORDS.sequence, (BigInt(mode) << 32n) | BigInt(sequence & 0x7fff_ffff));
 	}
 
 	set result(value: number) {
@@ -228,8 +294,9 @@ export class FakeHostSandbox {
 		this.#words[WORDS.timezone] = value;
 	}
 
-	get hasLayout(): boolean {
-		return this.#hasLayout;
+	/** Whether the image reads the clock `id` in the page. */
+	reads(id: number): boolean {
+		return COARSE_CLOCKS.has(id) ? this.layout !== "none" : FINE_CLOCKS.has(id) && this.layout.startsWith("fine");
 	}
 
 	get calls(): number {

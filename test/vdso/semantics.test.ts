@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { type WallClock, wallTime } from "../../src/clock/clock.ts";
 import { type Nanoseconds, nanoseconds, splitNanoseconds } from "../../src/units.ts";
-import { FakeHostSandbox, type Time } from "./sandbox.ts";
+import { FakeHostSandbox, type KnownLayout, type Time } from "./sandbox.ts";
 
 const E9 = 1_000_000_000n;
 const TAI = 37n;
@@ -80,9 +80,19 @@ const assertTime = (actual: Time & { readonly result: bigint }, expected: Nanose
 	assert.deepEqual(actual, { result: 0n, ...splitNanoseconds(expected) });
 };
 
-for (const hasLayout of [true, false]) {
-	describe(hasLayout ? "reading the host's coarse clocks" : "calling the host for everything", () => {
-		const fake = new FakeHostSandbox({ hasLayout, taiSeconds: TAI });
+const LAYOUTS: readonly (readonly [string, KnownLayout])[] = [
+	["reading the host's page", "fine"],
+	["reading the host's page as before Linux 6.10", "fine without max_cycles"],
+	["reading the host's coarse clocks", "coarse"],
+	["calling the host for everything", "none"],
+];
+
+for (const [way, layout] of LAYOUTS) {
+	describe(way, () => {
+		const fake = new FakeHostSandbox({ layout, taiSeconds: TAI });
+		// Without max_cycles, a counter 2^32 beyond the last update is the host's business: it never stands.
+		const isRead = (id: number): boolean =>
+			fake.reads(id) && (layout !== "fine without max_cycles" || id === 5 || id === 6);
 		const { call, page, output, outputAddress: out } = fake.sandbox;
 
 		/** clock_gettime(id) into rubbish. */
@@ -97,7 +107,7 @@ for (const hasLayout of [true, false]) {
 		const reset = (): void => {
 			fake.result = 0;
 			fake.isSilent = false;
-			fake.sequence = 2;
+			fake.setSequence(2);
 		};
 
 		test("clock_gettime is the host's clock, shifted or frozen, to the nanosecond", () => {
@@ -105,16 +115,16 @@ for (const hasLayout of [true, false]) {
 			fc.assert(
 				fc.property(clocks, hostTimes, hostTimes, hostTimes, (clock, realtime, tai, coarse) => {
 					page.push(clock);
+					fake.setClock(REALTIME_COARSE, coarse);
+					assertTime(gettime(REALTIME_COARSE), wallTime(clock, total(coarse)));
 					fake.setClock(REALTIME, realtime);
 					fake.setClock(CLOCK_TAI, tai);
-					fake.setClock(REALTIME_COARSE, coarse);
 					assertTime(gettime(REALTIME), wallTime(clock, total(realtime)));
 					const frozenTai = wallTime(clock, nanoseconds(0n)) + TAI * E9;
 					assertTime(
 						gettime(CLOCK_TAI),
 						clock.kind === "frozen" ? nanoseconds(frozenTai) : wallTime(clock, total(tai)),
 					);
-					assertTime(gettime(REALTIME_COARSE), wallTime(clock, total(coarse)));
 				}),
 				{ numRuns: RUNS },
 			);
@@ -156,7 +166,7 @@ for (const hasLayout of [true, false]) {
 
 		test("while the kernel writes, and in a time namespace, the coarse clocks come from the host's function", () => {
 			reset();
-			fake.sequence = 1;
+			fake.setSequence(1, 0x7fff_ffff);
 			fc.assert(
 				fc.property(clocks, hostTimes, hostTimes, hostTimes, (clock, coarse, monotonic, torn) => {
 					page.push(clock);
@@ -184,9 +194,8 @@ for (const hasLayout of [true, false]) {
 					fake.setClock(id, time);
 					const before = fake.calls;
 					assertTime(gettime(id), total(time));
-					const isRead = id === MONOTONIC_COARSE && hasLayout;
-					assert.equal(fake.calls - before, isRead ? 0 : 1);
-					if (!isRead) assert.deepEqual(fake.lastCall.slice(0, 3), ["clock_gettime", BigInt(id), out]);
+					assert.equal(fake.calls - before, isRead(id) ? 0 : 1);
+					if (!isRead(id)) assert.deepEqual(fake.lastCall.slice(0, 3), ["clock_gettime", BigInt(id), out]);
 				}),
 				{ numRuns: RUNS / 2 },
 			);
@@ -227,6 +236,7 @@ for (const hasLayout of [true, false]) {
 		test("an error of the host is returned, and nothing is stored, whether the host stored a time or not", () => {
 			reset();
 			const ticking = clocks.filter(({ kind }) => kind !== "frozen");
+			fake.setSequence(1);
 			fc.assert(
 				fc.property(
 					ticking,
@@ -292,7 +302,7 @@ for (const hasLayout of [true, false]) {
 		});
 
 		test("every call of the host had an aligned stack", () => {
-			assert.ok(fake.calls > RUNS);
+			assert.ok(fake.calls > RUNS / 2);
 			assert.equal(fake.misalignedCalls, 0);
 		});
 	});

@@ -1,0 +1,88 @@
+/**
+ * The host's own vvar page, read by our code: what the host's functions compute, without calling them.
+ *
+ * There is no loop. An odd sequence (the kernel writes; or a time namespace, where it is 1 for ever), two loads of the sequence that
+ * differ, another clock mode, and a counter that lies before the last update or too far behind it lead `away`, to the host's
+ * function, which knows what to do. All of that is checked at every read, since all of it may change while a program runs.
+ *
+ * In and out of both: rdx := seconds, rax := nanoseconds, not yet below 10^9. rcx, r10 and r11 are lost; rdi, rsi, r8 and r9 kept.
+ */
+import type { Assembler } from "../asm/assembler.ts";
+import { type Label, memory, ripRelative } from "../asm/operands.ts";
+import { ecx, edx, r10, r11d, rax, rcx, rdx } from "../asm/registers.ts";
+import { CLOCK_MODE_OFFSET, CLOCK_MODE_TSC, FINE_DELTA_BITS, type HostFineClocks, type Reads } from "./host.ts";
+
+/** Stride of the bases of two clocks, by clock id: struct vdso_timestamp. */
+export const BASE_STRIDE = 16;
+
+/** What reading the page takes of what every function is generated from. */
+export interface HostPageEmission {
+	readonly assembler: Assembler;
+	/** The word with the address of the host's image. */
+	readonly links: { readonly hostImage: { readonly label: Label } };
+	readonly reads: Reads;
+}
+
+/** r10 := the host's image, r11d := the sequence, which is even. */
+const emitBegin = ({ assembler, links }: HostPageEmission, sequence: number, away: Label): void => {
+	assembler.mov(r10, ripRelative(links.hostImage.label));
+	assembler.mov(r11d, memory(r10, sequence));
+	assembler.test(r11d, 1);
+	assembler.jcc("nz", away);
+};
+
+const emitEnd = ({ assembler }: HostPageEmission, sequence: number, away: Label): void => {
+	assembler.cmp(r11d, memory(r10, sequence));
+	assembler.jcc("nz", away);
+};
+
+/**
+ * A clock of the resolution of the time stamp counter: base + (counter - last) * multiplier >> shift, as vdso_calc_ns of
+ * arch/x86/include/asm/vdso/gettimeofday.h and __cvdso_data of lib/vdso/gettimeofday.c (v6.12) do.
+ *
+ * RDTSCP waits for the loads in front of it; what stands behind it does not wait for RDTSCP. So only the checks that decide whether
+ * the counter is read at all stand in front.
+ */
+export const emitReadFine = (
+	emission: HostPageEmission,
+	{ fine, clock, away }: { readonly fine: HostFineClocks; readonly clock: number; readonly away: Label },
+): void => {
+	const { assembler, reads } = emission;
+	const base = fine.bases + clock * BASE_STRIDE;
+	emitBegin(emission, fine.sequence, away);
+	assembler.cmp(memory(r10, fine.sequence + CLOCK_MODE_OFFSET), CLOCK_MODE_TSC, 32);
+	assembler.jcc("nz", away);
+	if (reads === "relaxed") assembler.rdtsc();
+	else assembler.rdtscp();
+	assembler.shl(rdx, 32);
+	assembler.or(rax, rdx);
+	assembler.sub(rax, memory(r10, fine.cycleLast));
+	// Unsigned: a counter before the last update, which another processor may show by a hair, is far beyond as well.
+	if (fine.maxCycles !== undefined) {
+		assembler.cmp(rax, memory(r10, fine.maxCycles));
+		assembler.jcc("a", away);
+	} else {
+		assembler.mov(rcx, rax);
+		assembler.shr(rcx, FINE_DELTA_BITS);
+		assembler.jcc("nz", away);
+	}
+	assembler.mov(edx, memory(r10, fine.multiplier));
+	assembler.mov(ecx, memory(r10, fine.shift));
+	assembler.imul(rax, rdx);
+	assembler.add(rax, memory(r10, base + 8));
+	assembler.shr(rax, "cl");
+	assembler.mov(rdx, memory(r10, base));
+	emitEnd(emission, fine.sequence, away);
+};
+
+/** A clock of the resolution of the kernel's tick, as do_coarse of lib/vdso/gettimeofday.c (v6.12) does. */
+export const emitReadCoarse = (
+	emission: HostPageEmission,
+	{ sequence, clock, away }: { readonly sequence: number; readonly clock: number; readonly away: Label },
+): void => {
+	const { assembler } = emission;
+	emitBegin(emission, sequence, away);
+	assembler.mov(rdx, memory(r10, clock));
+	assembler.mov(rax, memory(r10, clock + 8));
+	emitEnd(emission, sequence, away);
+};
