@@ -10,7 +10,7 @@ import { type WallClock, wallTime } from "./clock/clock.ts";
 import { parseDuration } from "./clock/duration-grammar.ts";
 import { formatWallClock } from "./clock/format-clock.ts";
 import { isoInstant } from "./clock/iso.ts";
-import { parseClockSpec } from "./clock/spec.ts";
+import { type ClockSpec, followedFile, parseClockSpec } from "./clock/spec.ts";
 import { advance, freeze, resume, setWall } from "./clock/steering.ts";
 import { VsyscallError } from "./errors.ts";
 import { hostRealtime } from "./linux/host-vdso.ts";
@@ -54,6 +54,16 @@ const instantOf = (time: TimeLike, host: Nanoseconds): Nanoseconds => {
 	return wallTime(anchorNow(parseClockSpec(time), host), host);
 };
 
+/** A named clock has nobody who could watch a file for as long as it lives. */
+const parseSpec = (text: string): ClockSpec => {
+	const spec = parseClockSpec(text);
+	if (followedFile(spec) === undefined) return spec;
+	throw new VsyscallError(
+		"ERR_VSYSCALL_CLOCK",
+		`a clock with a name cannot follow a file (${text}): vsyscall run --clock '${text}' can, for one run`,
+	);
+};
+
 const instant = (epochNanoseconds: Nanoseconds): Instant => ({
 	epochNanoseconds,
 	toString: () => isoInstant(epochNanoseconds),
@@ -95,7 +105,7 @@ export class Clock {
 	 * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC; the clock stays as it was.
 	 */
 	async set(spec: string): Promise<Instant> {
-		const parsed = parseClockSpec(spec);
+		const parsed = parseSpec(spec);
 		return this.#change((_, host) => anchorNow(parsed, host));
 	}
 
@@ -190,7 +200,7 @@ export class Clock {
  *     await clock.fastForward("30d");
  */
 export const createClock = (name: string, spec = "host"): Clock =>
-	new Clock(ClockFile.create(name, anchorNow(parseClockSpec(spec))));
+	new Clock(ClockFile.create(name, anchorNow(parseSpec(spec))));
 
 /** @throws {VsyscallError} ERR_VSYSCALL_CLOCK when there is no such clock, or its file cannot be trusted. */
 export const openClock = (name: string): Clock => new Clock(ClockFile.open(name));

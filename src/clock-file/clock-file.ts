@@ -23,7 +23,7 @@ import {
 	writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { WallClock } from "../clock/clock.ts";
+import { afterRead, type WallClock } from "../clock/clock.ts";
 import { VsyscallError } from "../errors.ts";
 import { bootId } from "../linux/boot-id.ts";
 import { withFileLock } from "../linux/file-lock.ts";
@@ -179,6 +179,22 @@ export class ClockFile {
 				futimesSync(this.fd, new Date(), new Date());
 				return after;
 			}
+		});
+		if (result === "busy") throw errors.busy(this.name);
+		return result;
+	}
+
+	/**
+	 * Moves a clock that steps by one step: somebody reads it. Watchers are not told.
+	 *
+	 * @returns the clock as it was for the reader
+	 * @throws {VsyscallError} ERR_VSYSCALL_CLOCK when another process holds the lock and does not go on.
+	 */
+	step(): WallClock {
+		const result = withFileLock(this.fd, () => {
+			const before = this.clock;
+			this.#page.push(afterRead(before));
+			return before;
 		});
 		if (result === "busy") throw errors.busy(this.name);
 		return result;

@@ -100,6 +100,10 @@ export const anchorClock = (spec: ClockSpec, anchor: ClockAnchor): WallClock => 
 	return clockFrom(at, spec.motion, anchor.realtime);
 };
 
+/** The clock after a read: one that steps has moved. */
+export const afterRead = (clock: WallClock): WallClock =>
+	clock.kind === "step" ? { ...clock, at: nanoseconds(clock.at + clock.by) } : clock;
+
 /** The virtual wall time at a moment of the host's CLOCK_REALTIME; of a clock that steps, what its next read gets. */
 export const wallTime = (clock: WallClock, realtime: Nanoseconds): Nanoseconds => {
 	switch (clock.kind) {

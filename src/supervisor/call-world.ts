@@ -1,12 +1,12 @@
 /** What a call to the page is answered with: the clock of the run, and the processor and memory of the calling task. */
 import { readdirSync } from "node:fs";
-import { type WallClock, wallTime } from "../clock/clock.ts";
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
 import { hostCoarseRealtime, hostRealtime } from "../linux/host-vdso.ts";
 import { readProcFile } from "../linux/proc-file.ts";
 import { writeMemory } from "../linux/remote-memory.ts";
 import type { CallWorld } from "../vsyscall/emulate.ts";
+import type { RunClock } from "./run-clock.ts";
 
 /** `processor` of proc_pid_stat(5), counted from the field behind the name. */
 const PROCESSOR_FIELD = 36;
@@ -45,9 +45,9 @@ const hostTimezone = (): Uint8Array => {
 };
 
 /** @param tid a stopped task: the processor is the one that it ran on last */
-export const callWorld = (tid: number, clock: WallClock): CallWorld => ({
-	wall: () => wallTime(clock, hostRealtime()),
-	coarseWall: () => wallTime(clock, hostCoarseRealtime()),
+export const callWorld = (tid: number, clock: Pick<RunClock, "read">): CallWorld => ({
+	wall: () => clock.read(hostRealtime()),
+	coarseWall: () => clock.read(hostCoarseRealtime()),
 	timezone: hostTimezone,
 	cpu: () => {
 		const cpu = processorOf(tid);

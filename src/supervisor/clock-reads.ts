@@ -5,7 +5,6 @@
  * The image computes from the same page and the same host clocks, so a program that mixes system calls with the vDSO sees one
  * sequence: coarse reads show the host's coarse clock, and time() its second.
  */
-import { wallTime } from "../clock/clock.ts";
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
 import { hostCoarseRealtime, hostRealtime } from "../linux/host-vdso.ts";
@@ -29,11 +28,11 @@ export class WallReadings {
 	}
 
 	wall(): Nanoseconds {
-		return wallTime(this.#clock.current, hostRealtime());
+		return this.#clock.read(hostRealtime());
 	}
 
 	coarse(): Nanoseconds {
-		return wallTime(this.#clock.current, hostCoarseRealtime());
+		return this.#clock.read(hostCoarseRealtime());
 	}
 
 	read(id: number): Nanoseconds {

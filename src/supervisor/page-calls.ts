@@ -10,7 +10,6 @@
  * segv-actions.ts). Refused calls are in refused-calls.ts, loads from the page in page-reads.ts.
  */
 import { ByteReader } from "../bytes.ts";
-import type { WallClock } from "../clock/clock.ts";
 import * as linux from "../linux/constants.ts";
 import { eventMessage, resume, singleStep } from "../linux/ptrace.ts";
 import { readMemory } from "../linux/remote-memory.ts";
@@ -26,11 +25,12 @@ import { programName } from "./process-facts.ts";
 import { PageReads } from "./page-reads.ts";
 import { PageStop, type PageStopOptions } from "./page-stop.ts";
 import { RefusedCalls } from "./refused-calls.ts";
+import type { RunClock } from "./run-clock.ts";
 import { fetchFault, storeFault } from "./signal-frame.ts";
 
 export interface PageCallOptions extends PageStopOptions, CallPatcherOptions {
 	readonly policy: PagePolicy;
-	readonly clock: () => WallClock;
+	readonly clock: RunClock;
 	/** One line for the user. */
 	readonly report: (message: string) => void;
 }
@@ -135,7 +135,7 @@ export class PageCalls {
 	/** The host answers in its own time, and cannot be corrected: said once for each process. */
 	#nameClosed(): void {
 		const { tid, process } = this.#stop;
-		if (this.#closed.has(process) || this.#options.clock().kind === "host") return;
+		if (this.#closed.has(process) || this.#options.clock.current.kind === "host") return;
 		this.#closed.add(process);
 		this.#options.report(
 			`${programName(tid)} (pid ${process}) has closed its memory to us (PR_SET_DUMPABLE): its calls of the vsyscall page that store a time show the host's`,
@@ -312,7 +312,7 @@ export class PageCalls {
 	/** What a call returns at a seccomp stop; undefined when the host's own answer is right. */
 	#answer(number: VsyscallNumber, isReachable: boolean): bigint | undefined {
 		const isNative = this.#options.policy.mode === "native";
-		const isHosts = number === 2 || this.#options.clock().kind === "host";
+		const isHosts = number === 2 || this.#options.clock.current.kind === "host";
 		if (isHosts && !isNative) return undefined;
 		const outcome = this.#outcome(number);
 		if (outcome.kind === "returned") return outcome.rax;
@@ -340,7 +340,7 @@ export class PageCalls {
 	}
 
 	#world(): ReturnType<typeof callWorld> {
-		return callWorld(this.#stop.tid, this.#options.clock());
+		return callWorld(this.#stop.tid, this.#options.clock);
 	}
 }
 

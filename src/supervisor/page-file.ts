@@ -5,9 +5,10 @@
  * that stands behind the image is not used.
  */
 import type { ClockFile } from "../clock-file/clock-file.ts";
-import type { WallClock } from "../clock/clock.ts";
+import { afterRead, type WallClock, wallTime } from "../clock/clock.ts";
 import { createMemoryFile, fillFile, mapShared, sealAgainstWriting } from "../linux/memfd.ts";
 import { pidInProc } from "../linux/proc-file.ts";
+import type { Nanoseconds } from "../units.ts";
 import type { Image } from "../vdso/image.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
 import { readClock, VvarPage } from "../vvar/page.ts";
@@ -83,14 +84,24 @@ export class PageFile implements RunClock {
 		return readClock(this.#page);
 	}
 
+	read(host: Nanoseconds): Nanoseconds {
+		const { current } = this;
+		if (current.kind === "step") this.#store(afterRead(current));
+		return wallTime(current, host);
+	}
+
 	push(clock: WallClock): void {
 		const before = this.current;
-		for (const page of this.#pages) page.push(clock);
+		this.#store(clock);
 		for (const listener of this.#listeners) listener(before);
 	}
 
 	onStep(listener: (before: WallClock) => void): void {
 		this.#listeners.push(listener);
+	}
+
+	#store(clock: WallClock): void {
+		for (const page of this.#pages) page.push(clock);
 	}
 
 	#fillFurther(fd: number): void {

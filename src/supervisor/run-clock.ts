@@ -1,9 +1,15 @@
 /** The clock of a run, as the supervisor sees it: what it is now, how it is changed, and who must know when it has been. */
 import type { ClockFile } from "../clock-file/clock-file.ts";
-import type { WallClock } from "../clock/clock.ts";
+import { type WallClock, wallTime } from "../clock/clock.ts";
+import type { Nanoseconds } from "../units.ts";
 
 export interface RunClock {
 	readonly current: WallClock;
+	/**
+	 * What a read of the wall gets at a moment of the host's CLOCK_REALTIME, or of its coarse form. A clock that steps is moved by it,
+	 * which is nothing that the listeners need to know.
+	 */
+	read(host: Nanoseconds): Nanoseconds;
 	/** Makes another clock the time of every process, at its next read; then the listeners are told. */
 	push(clock: WallClock): void;
 	/** @param listener called after each change, with the clock that was there before */
@@ -28,6 +34,14 @@ export class NamedRunClock implements RunClock {
 
 	get current(): WallClock {
 		return this.#file.clock;
+	}
+
+	read(host: Nanoseconds): Nanoseconds {
+		const { current } = this;
+		if (current.kind !== "step") return wallTime(current, host);
+		const before = this.#file.step();
+		this.#known = this.current;
+		return wallTime(before, host);
 	}
 
 	push(clock: WallClock): void {

@@ -15,6 +15,7 @@ import { buildImage, type Image } from "../vdso/image.ts";
 import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } from "../vsyscall/mode.ts";
 import type { PageStatistics } from "./call-patcher.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
+import { follow, type FollowedFile } from "./followed-file.ts";
 import { Installer } from "./install.ts";
 import { forwardSignals, JobStop } from "./job-control.ts";
 import { PageFile } from "./page-file.ts";
@@ -29,6 +30,8 @@ export interface RunOptions {
 	readonly command: readonly Uint8Array[];
 	/** A clock for this run alone, or one that has a name. */
 	readonly clock: WallClock | ClockFile;
+	/** A file whose changes set the clock. */
+	readonly followed: FollowedFile | undefined;
 	readonly onFailure: OnFailure;
 	readonly vsyscall: {
 		readonly mode: RequestedMode;
@@ -190,7 +193,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 			if (!("kind" in options.clock)) noteUncovered(options.clock, pid, reason);
 		},
 		timeCalls: { clock, taiSeconds: pageFile.taiSeconds, image },
-		page: policy === undefined ? undefined : { policy, image, clock: () => clock.current },
+		page: policy === undefined ? undefined : { policy, image, clock },
 		mode: options.vsyscall.mode,
 		jobStop: new JobStop(),
 	});
@@ -202,7 +205,9 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		filter,
 		isFilterOptional,
 	});
+	const stopFollowing = options.followed && follow(options.followed, (next) => clock.push(next));
 	await untilOver(supervisor, named);
+	stopFollowing?.();
 	if (program.filterError !== 0) {
 		if (!isFilterOptional) throw filterError(program.filterError);
 		options.trace(
