@@ -68,6 +68,10 @@ export const CLOCK_MONOTONIC_COARSE = 6;
 export const CLOCK_BOOTTIME = 7;
 export const CLOCK_TAI = 11;
 
+/** The clocks that the wall moves. */
+export type WallClockId = typeof CLOCK_REALTIME | typeof CLOCK_TAI | typeof CLOCK_REALTIME_COARSE;
+export const WALL_CLOCKS: readonly WallClockId[] = [CLOCK_REALTIME, CLOCK_TAI, CLOCK_REALTIME_COARSE];
+
 /**
  * How CLOCK_REALTIME, CLOCK_MONOTONIC and gettimeofday read the host's clock.
  *

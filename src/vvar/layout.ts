@@ -16,17 +16,39 @@ export const PAGE_SIZE = 4096;
 /** "vsysvvar" in ASCII: says that a page is ours. */
 export const MAGIC = 0x7261_7676_7379_7376n;
 /** Changes with every change of this table. */
-export const VERSION = 1;
+export const VERSION = 2;
 
 /** The page. The wall word has a cache line of its own. */
 export const PAGE = { magic: 0, version: 8, wall: 64, slots: 128 } as const;
 
-/** A slot. `seconds` and `nanoseconds` are an offset from the host's clock or, when frozen, the instant itself. */
-export const SLOT = { kind: 0, seconds: 8, nanoseconds: 16, taiSeconds: 24, size: 64 } as const;
+/**
+ * A slot. With h for the host's clock and a for `anchor` (both in nanoseconds), and v for `seconds` and `nanoseconds`, the wall is
+ *
+ *     offset   h + v
+ *     frozen   v
+ *     drift    v + (h - a) + ((h - a) * rate >> RATE_SHIFT)     rate is signed, |rate| < 2^40; the shift rounds down
+ *     trap     what the system call says
+ *
+ * TAI: of an offset the host's TAI + v, else the wall + `taiSeconds`.
+ */
+export const SLOT = {
+	kind: 0,
+	seconds: 8,
+	nanoseconds: 16,
+	taiSeconds: 24,
+	anchorSeconds: 32,
+	anchorNanoseconds: 40,
+	rate: 48,
+	size: 64,
+} as const;
 export const SLOT_COUNT = 2;
 
 export const SLOT_KIND_OFFSET = 0;
 export const SLOT_KIND_FROZEN = 1;
+export const SLOT_KIND_DRIFT = 2;
+/** The functions make their system calls, with nothing in the third argument, and the supervisor answers. */
+export const SLOT_KIND_TRAP = 3;
+export const RATE_SHIFT = 40;
 
 export const WALL_SECONDS_SHIFT = 30;
 export const WALL_NANOSECONDS_MASK = 0x3fff_ffff;
