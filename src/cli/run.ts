@@ -7,6 +7,7 @@ import type { ExitStatus } from "../supervisor/exit-status.ts";
 import { run } from "../supervisor/run.ts";
 import type { OnFailure } from "../supervisor/supervisor.ts";
 import { parseMode } from "../vsyscall/mode.ts";
+import { parseReads } from "../vdso/reads.ts";
 import { say } from "./messages.ts";
 import { hostRealtime } from "../linux/host-vdso.ts";
 
@@ -14,6 +15,7 @@ export interface RunFlags {
 	readonly clock: string;
 	readonly onFailure: OnFailure;
 	readonly vsyscall: string;
+	readonly reads: string;
 	/** false with --no-patch */
 	readonly patch: boolean;
 	readonly stats?: boolean;
@@ -27,6 +29,7 @@ const localZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone
 export const runProgram = async (command: readonly string[], flags: RunFlags): Promise<ExitStatus> => {
 	checkHost();
 	const mode = parseMode(flags.vsyscall);
+	const reads = parseReads(flags.reads);
 	const spec = parseClockSpec(flags.clock);
 	const anchor = {
 		realtime: hostRealtime(),
@@ -38,6 +41,7 @@ export const runProgram = async (command: readonly string[], flags: RunFlags): P
 		command: inheritedArguments(command),
 		clock: anchorClock(spec, anchor),
 		onFailure: flags.onFailure,
+		reads,
 		vsyscall: { mode, patches: flags.patch },
 		report: say,
 		trace: flags.verbose === true ? say : () => {},

@@ -9,7 +9,10 @@ import { waitForAny } from "../linux/wait.ts";
 import { buildFilter } from "../linux/seccomp.ts";
 import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
 import { errnoName } from "../linux/syscall-error.ts";
+import { counterFault, readCounterFacts } from "../linux/time-stamp-counter.ts";
+import type { HostVdso } from "../vdso/host.ts";
 import { buildImage, type Image } from "../vdso/image.ts";
+import type { Reads } from "../vdso/reads.ts";
 import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } from "../vsyscall/mode.ts";
 import type { PageStatistics } from "./call-patcher.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
@@ -26,6 +29,7 @@ export interface RunOptions {
 	readonly command: readonly Uint8Array[];
 	readonly clock: WallClock;
 	readonly onFailure: OnFailure;
+	readonly reads: Reads;
 	readonly vsyscall: {
 		readonly mode: RequestedMode;
 		/** Call sites of the page are changed when they have trapped. */
@@ -50,15 +54,30 @@ interface Prepared {
 	readonly policy: PagePolicy | undefined;
 }
 
+/** @throws {VsyscallError} ERR_VSYSCALL_READS when the counter of this host cannot be read without order. */
+const checkReads = (reads: Reads, { fine }: HostVdso): void => {
+	const fault = reads === "relaxed" ? counterFault(fine, readCounterFacts()) : undefined;
+	if (fault === undefined) return;
+	throw new VsyscallError(
+		"ERR_VSYSCALL_READS",
+		`--reads=relaxed needs a time stamp counter that goes alike on all processors, and ${fault}: give --reads=exact or --reads=coarse`,
+	);
+};
+
 const prepare = (options: RunOptions): Prepared => {
 	const host = readHostImage();
+	checkReads(options.reads, host.vdso);
 	const policy = decidePolicy({
 		requested: options.vsyscall.mode,
 		host: probeHostVsyscall(),
 		isHostClock: options.clock.kind === "host",
 		patches: options.vsyscall.patches,
 	});
-	const image = buildImage(host.vdso, { hasEntryPage: policy?.patches ?? false, copy: policy?.copy ?? "none" });
+	const image = buildImage(host.vdso, {
+		hasEntryPage: policy?.patches ?? false,
+		copy: policy?.copy ?? "none",
+		reads: options.reads,
+	});
 	const [violation] = verifyImage(image.bytes, "own");
 	if (violation !== undefined) {
 		throw new VsyscallError(

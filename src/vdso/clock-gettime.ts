@@ -40,6 +40,11 @@ const emitPlainClock = (
 ): (() => void) => {
 	const { assembler, reads } = emission;
 	const clock = hostClockFor(emission, id);
+	if (!isInline(emission, clock)) {
+		emitCallHost(emission, { clock, failed });
+		emitStore(emission);
+		return () => {};
+	}
 	const isForwarded = clock === id && reads !== "relaxed";
 	const [away, read] = [isForwarded ? forward : assembler.label("away"), assembler.label("read")];
 	emitReadInline(emission, clock, away);
@@ -63,7 +68,8 @@ export const emitClockGettime = (emission: Emission): void => {
 
 	assembler.endbr();
 	for (const id of IDS) {
-		if (!isWall(id) && !isInline(emission, hostClockFor(emission, id))) continue;
+		const clock = hostClockFor(emission, id);
+		if (!isWall(id) && clock === id && !isInline(emission, clock)) continue;
 		const next = assembler.label("next id");
 		if (id === ids.CLOCK_REALTIME) assembler.test(edi, edi);
 		else assembler.cmp(edi, id);

@@ -10,7 +10,8 @@
 import type { Assembler } from "../asm/assembler.ts";
 import { type BasedMemory, type Label, memory, ripRelative } from "../asm/operands.ts";
 import { ecx, edx, r10, r11d, rax, rcx, rdx } from "../asm/registers.ts";
-import { CLOCK_MODE_OFFSET, CLOCK_MODE_TSC, FINE_DELTA_BITS, type HostFineClocks, type Reads } from "./host.ts";
+import { CLOCK_MODE_OFFSET, CLOCK_MODE_TSC, FINE_DELTA_BITS, type HostFineClocks } from "./host.ts";
+import type { Reads } from "./reads.ts";
 
 /** Stride of the bases of two clocks, by clock id: struct vdso_timestamp. */
 export const BASE_STRIDE = 16;

@@ -25,6 +25,7 @@ import { emitInstaller } from "./installer.ts";
 import { emitInternalFunctions, internalFunctions } from "./internal.ts";
 import { LinkPage } from "./link-page.ts";
 import { emitPageSupport, type PageSupport } from "./page-support.ts";
+import type { Reads } from "./reads.ts";
 import { emitTime } from "./time.ts";
 import type { Emission } from "./wall.ts";
 
@@ -98,7 +99,7 @@ const buildIdWord = (image: Uint8Array): Image["nonce"] => {
 /** What a run wants of its image beyond the clock. */
 export interface ImageRequest extends PageSupport {
 	/** @default "exact" */
-	readonly reads?: vdso.Reads;
+	readonly reads?: Reads;
 	/**
 	 * 31 bits in the third argument of the clock_gettime system calls that the image makes for itself, so that a supervisor which
 	 * traps a program's calls can let these pass. One that is random per run cannot be known before the program reads its image.

@@ -11,7 +11,8 @@ import { indexed, type Label, memory, ripRelative } from "../../src/asm/operands
 import { eax, edi, r8, r9, r10, r11, rax, rcx, rdi, rdx, rsi, rsp } from "../../src/asm/registers.ts";
 import { readElf } from "../../src/elf/reader.ts";
 import { viewMemory } from "../../src/linux/ffi.ts";
-import { type HostVdso, OWN_FUNCTIONS, type OwnFunction, type Reads } from "../../src/vdso/host.ts";
+import { type HostVdso, OWN_FUNCTIONS, type OwnFunction } from "../../src/vdso/host.ts";
+import type { Reads } from "../../src/vdso/reads.ts";
 import { buildImage, type Image } from "../../src/vdso/image.ts";
 import { LinkPage } from "../../src/vdso/link-page.ts";
 import { PAGE_SIZE } from "../../src/vvar/layout.ts";
