@@ -6,6 +6,7 @@ import { type ChildProcess, spawn as spawnProcess, type SpawnOptions } from "nod
 import { fileURLToPath } from "node:url";
 import { isClockName } from "./clock-file/clock-name.ts";
 import { parseClockSpec } from "./clock/spec.ts";
+import { parseReads, type Reads } from "./vdso/reads.ts";
 import { parseMode, type RequestedMode } from "./vsyscall/mode.ts";
 
 /** The command line, bundled beside the modules by the build. */
@@ -33,6 +34,12 @@ export interface ProgramOptions extends SpawnOptions {
 	 */
 	readonly vsyscall?: RequestedMode;
 	/**
+	 * How CLOCK_REALTIME, CLOCK_MONOTONIC and gettimeofday read the host's clock, see docs/reads.md.
+	 *
+	 * @default "exact"
+	 */
+	readonly reads?: Reads;
+	/**
 	 * Whether call sites of the vsyscall page are changed when they have trapped once, so that they never trap again.
 	 *
 	 * @default true
@@ -47,15 +54,24 @@ export interface ProgramOptions extends SpawnOptions {
  * All other options are those of child_process.spawn; `shell` and `argv0` apply to the supervisor and are of no use here.
  *
  * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC when `clock` is neither a clock spec nor a name.
- * @throws {VsyscallError} ERR_VSYSCALL_MODE when `vsyscall` is not a mode.
+ * @throws {VsyscallError} ERR_VSYSCALL_MODE when `vsyscall` is not a mode; ERR_VSYSCALL_READS when `reads` is none of the ways.
  * @example
  *     const server = spawn("redis-server", ["--port", "0"], { clock: "+30d", stdio: "inherit" });
  */
 export const spawn = (file: string, args: readonly string[] = [], options: ProgramOptions = {}): ChildProcess => {
-	const { clock = "host", onFailure = "refuse", vsyscall = "auto", patch = true, ...spawnOptions } = options;
+	const {
+		clock = "host",
+		onFailure = "refuse",
+		vsyscall = "auto",
+		reads = "exact",
+		patch = true,
+		...spawnOptions
+	} = options;
 	if (!isClockName(clock)) parseClockSpec(clock);
 	parseMode(vsyscall);
-	const flags = ["--clock", clock, "--on-failure", onFailure, "--vsyscall", vsyscall, ...(patch ? [] : ["--no-patch"])];
+	parseReads(reads);
+	const settings = ["--clock", clock, "--on-failure", onFailure, "--vsyscall", vsyscall, "--reads", reads];
+	const flags = [...settings, ...(patch ? [] : ["--no-patch"])];
 	const command = [CLI, "run", ...flags, "--", file, ...args];
 	return spawnProcess(process.execPath, command, spawnOptions);
 };

@@ -23,8 +23,9 @@ export { type ErrorCode, VsyscallError } from "./errors.ts";
 export { type HostImage, readHostImage } from "./linux/host-vdso.ts";
 export { type Nanoseconds, nanoseconds } from "./units.ts";
 export { type HostVdso } from "./vdso/host.ts";
-export { buildImage, type Image } from "./vdso/image.ts";
+export { buildImage, type Image, type ImageRequest } from "./vdso/image.ts";
 export { type PageSupport } from "./vdso/page-support.ts";
+export { parseReads, READS, type Reads } from "./vdso/reads.ts";
 export { type HostMode, type Mode, MODES, parseMode, type RequestedMode } from "./vsyscall/mode.ts";
 export {
 	isInVsyscallPage,

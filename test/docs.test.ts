@@ -39,8 +39,8 @@ test("everything that src/index.ts exports is in docs/api.md", () => {
 test("every option of run is explained by --help and the options in the docs exist", async () => {
 	const { stdout, exitCode } = await vsyscall(["run", "--help"]);
 	assert.equal(exitCode, 0);
-	for (const option of ["--clock", "--on-failure", "--verbose"]) assert.match(stdout, new RegExp(option));
-	for (const page of ["README.md", "docs/limits.md", "docs/errors.md"]) {
+	for (const option of ["--clock", "--on-failure", "--reads", "--verbose"]) assert.match(stdout, new RegExp(option));
+	for (const page of ["README.md", "docs/limits.md", "docs/errors.md", "docs/reads.md"]) {
 		for (const [, command = ""] of read(page).matchAll(
 			/vsyscall run((?: --[a-z-]+(?:[= ](?:'[^']*'|[^\s-][^\s]*))?)*)/g,
 		)) {

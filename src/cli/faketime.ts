@@ -95,5 +95,5 @@ const clockOf = (request: FaketimeArguments & { kind: "run" }, settings: Faketim
 /** Runs a program as faketime would. */
 export const runFaketime = (request: FaketimeArguments & { kind: "run" }): Promise<ExitStatus> => {
 	const clock = formatClockSpec(clockOf(request, readFaketimeVariables(process.env)));
-	return runProgram(request.command, { clock, onFailure: "refuse", vsyscall: "auto", patch: true });
+	return runProgram(request.command, { clock, onFailure: "refuse", vsyscall: "auto", patch: true, reads: "exact" });
 };

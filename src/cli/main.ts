@@ -78,6 +78,12 @@ const runCommand = program
 			"what the vsyscall page does: native, emulate, xonly or none; auto serves it where the host does not",
 		).default("auto"),
 	)
+	.addOption(
+		new Option(
+			"--reads <how>",
+			"how clocks are read: exact; relaxed, without order between threads; coarse, to the kernel's tick",
+		).default("exact"),
+	)
 	.option("--no-patch", "leave call sites of the vsyscall page as they are: every call is answered by the supervisor")
 	.option("--stats", "say at the end how many call sites of the vsyscall page were patched")
 	.option("--verbose", "say what is done, and why something failed")

@@ -10,12 +10,14 @@ import type { ExitStatus } from "../supervisor/exit-status.ts";
 import { run, type RunOptions } from "../supervisor/run.ts";
 import type { OnFailure } from "../supervisor/supervisor.ts";
 import { parseMode } from "../vsyscall/mode.ts";
+import { parseReads } from "../vdso/reads.ts";
 import { say } from "./messages.ts";
 
 export interface RunFlags {
 	readonly clock: string;
 	readonly onFailure: OnFailure;
 	readonly vsyscall: string;
+	readonly reads: string;
 	/** false with --no-patch */
 	readonly patch: boolean;
 	readonly stats?: boolean;
@@ -43,10 +45,12 @@ export const runProgram = async (command: readonly string[], flags: RunFlags): P
 	checkHost();
 	const mode = parseMode(flags.vsyscall);
 	const clock = openClock(flags.clock);
+	const reads = parseReads(flags.reads);
 	const { status, page } = await run({
 		command: inheritedArguments(command),
 		...clock,
 		onFailure: flags.onFailure,
+		reads,
 		vsyscall: { mode, patches: flags.patch },
 		report: say,
 		trace: flags.verbose === true ? say : () => {},

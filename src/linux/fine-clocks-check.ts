@@ -23,7 +23,7 @@ const WORD = 8;
 const assembleCheck = (fine: vdso.HostFineClocks, imageAddress: bigint): Uint8Array => {
 	const assembler = new Assembler(64);
 	const [again, missed, done] = [assembler.label("again"), assembler.label("missed"), assembler.label("done")];
-	const hostImage = assembler.label("host image");
+	const links = { hostClocks: { label: assembler.label("host image") }, hostClocksOffset: 0 };
 	const ask = (clock: number, place: number): void => {
 		assembler.mov(edi, clock);
 		assembler.lea(rsi, memory(rsp, place));
@@ -45,10 +45,7 @@ const assembleCheck = (fine: vdso.HostFineClocks, imageAddress: bigint): Uint8Ar
 	for (const clock of CLOCKS) {
 		const next = assembler.label("next clock");
 		ask(clock, FRAME.before);
-		emitReadFine(
-			{ assembler, links: { hostImage: { label: hostImage } }, reads: "exact" },
-			{ fine, clock, away: next },
-		);
+		emitReadFine({ assembler, links, reads: "exact" }, { fine, clock, away: next });
 		assembler.imul(r8, rdx, NANOSECONDS_PER_SECOND);
 		assembler.add(r8, rax);
 		ask(clock, FRAME.after);
@@ -73,7 +70,7 @@ const assembleCheck = (fine: vdso.HostFineClocks, imageAddress: bigint): Uint8Ar
 	assembler.mov(eax, -1);
 	assembler.jmp(done);
 	assembler.align(WORD);
-	assembler.bind(hostImage);
+	assembler.bind(links.hostClocks.label);
 	for (let byte = 0n; byte < 8n; byte++) assembler.raw(Number((imageAddress >> (byte * 8n)) & 0xffn));
 	return assembler.assemble().bytes;
 };

@@ -120,7 +120,7 @@ const testLines = (test: ArgumentTest): readonly TestLine[] => {
 
 const timeRule = ({ name, number }: TimeCall, reason: number, syscallKey: number | undefined): Rule => {
 	const tests = (ARGUMENT_TESTS[name] ?? []).map(testLines);
-	const isKeyed = syscallKey !== undefined && name === "clock_gettime";
+	const isKeyed = syscallKey !== undefined && (name === "clock_gettime" || name === "gettimeofday");
 	return {
 		number,
 		reason,

@@ -11,7 +11,10 @@ import { waitForAny } from "../linux/wait.ts";
 import { buildFilter } from "../linux/seccomp.ts";
 import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
 import { errnoName } from "../linux/syscall-error.ts";
-import { buildImage, type Image } from "../vdso/image.ts";
+import { counterFault, readCounterFacts } from "../linux/time-stamp-counter.ts";
+import type { HostVdso } from "../vdso/host.ts";
+import { buildImage, DEFAULT_SYSCALL_KEY, type Image } from "../vdso/image.ts";
+import type { Reads } from "../vdso/reads.ts";
 import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } from "../vsyscall/mode.ts";
 import type { PageStatistics } from "./call-patcher.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
@@ -33,6 +36,7 @@ export interface RunOptions {
 	/** A file whose changes set the clock. */
 	readonly followed: FollowedFile | undefined;
 	readonly onFailure: OnFailure;
+	readonly reads: Reads;
 	readonly vsyscall: {
 		readonly mode: RequestedMode;
 		/** Call sites of the page are changed when they have trapped. */
@@ -60,15 +64,30 @@ interface Prepared {
 /** Whether the time of the run is and stays the host's. */
 const isHostClock = (clock: RunOptions["clock"]): boolean => "kind" in clock && clock.kind === "host";
 
+/** @throws {VsyscallError} ERR_VSYSCALL_READS when the counter of this host cannot be read without order. */
+const checkReads = (reads: Reads, { fine }: HostVdso): void => {
+	const fault = reads === "relaxed" ? counterFault(fine, readCounterFacts()) : undefined;
+	if (fault === undefined) return;
+	throw new VsyscallError(
+		"ERR_VSYSCALL_READS",
+		`--reads=relaxed needs a time stamp counter that goes alike on all processors, and ${fault}: give --reads=exact or --reads=coarse`,
+	);
+};
+
 const prepare = (options: RunOptions): Prepared => {
 	const host = readHostImage();
+	checkReads(options.reads, host.vdso);
 	const policy = decidePolicy({
 		requested: options.vsyscall.mode,
 		host: probeHostVsyscall(),
 		isHostClock: isHostClock(options.clock),
 		patches: options.vsyscall.patches,
 	});
-	const image = buildImage(host.vdso, { hasEntryPage: policy?.patches ?? false, copy: policy?.copy ?? "none" });
+	const image = buildImage(host.vdso, {
+		hasEntryPage: policy?.patches ?? false,
+		copy: policy?.copy ?? "none",
+		reads: options.reads,
+	});
 	const [violation] = verifyImage(image.bytes, "own");
 	if (violation !== undefined) {
 		throw new VsyscallError(
@@ -87,6 +106,7 @@ const filterFor = (policy: PagePolicy | undefined): Uint8Array =>
 		tracesPageCalls: policy?.tracesCalls ?? false,
 		tracesSegvActions: policy?.tracesSegvActions ?? false,
 		tracesTimeCalls: true,
+		syscallKey: DEFAULT_SYSCALL_KEY,
 	});
 
 const start = (

@@ -11,9 +11,8 @@ import { type Label, memory, ripRelative } from "../asm/operands.ts";
 import { eax, edi, rax, rdx, rsi } from "../asm/registers.ts";
 import * as ids from "./host.ts";
 import { emitCallHost, emitReadInline, hostClockFor, isCoarse, isInline } from "./host-clock.ts";
-import { emitCarry, type Emission, emitReadWall } from "./wall.ts";
+import { emitCarry, type Emission, emitReadWall, emitTrap } from "./wall.ts";
 
-const WALL_IDS: readonly number[] = [ids.CLOCK_REALTIME, ids.CLOCK_REALTIME_COARSE, ids.CLOCK_TAI];
 const IDS = [
 	ids.CLOCK_REALTIME,
 	ids.CLOCK_MONOTONIC,
@@ -22,6 +21,8 @@ const IDS = [
 	ids.CLOCK_BOOTTIME,
 	ids.CLOCK_TAI,
 ] as const;
+
+const isWall = (id: number): id is ids.WallClockId => ids.WALL_CLOCKS.some((clock) => clock === id);
 
 /** Stores rdx and rax, and returns. */
 const emitStore = ({ assembler }: Emission): void => {
@@ -32,44 +33,58 @@ const emitStore = ({ assembler }: Emission): void => {
 };
 
 /** A clock that the wall does not move. */
-const emitPlainClock = (emission: Emission, id: number, forward: Label): (() => void) => {
+const emitPlainClock = (
+	emission: Emission,
+	id: number,
+	{ forward, failed }: { readonly forward: Label; readonly failed: Label },
+): (() => void) => {
 	const { assembler, reads } = emission;
 	const clock = hostClockFor(emission, id);
+	if (!isInline(emission, clock)) {
+		emitCallHost(emission, { clock, failed });
+		emitStore(emission);
+		return () => {};
+	}
 	const isForwarded = clock === id && reads !== "relaxed";
 	const [away, read] = [isForwarded ? forward : assembler.label("away"), assembler.label("read")];
 	emitReadInline(emission, clock, away);
-	const emitCarryOutOfLine = isCoarse(clock) ? () => {} : emitCarry(emission);
-	assembler.bind(read);
+	// The nanoseconds of a clock of the tick, and those that the host's function stores, are below 10^9.
+	const carry = isCoarse(clock) ? undefined : emitCarry(emission, read);
+	if (carry === undefined) assembler.bind(read);
 	emitStore(emission);
 	return () => {
-		emitCarryOutOfLine();
+		carry?.outOfLine();
 		if (isForwarded) return;
 		assembler.bind(away);
-		emitCallHost(emission, { clock });
+		emitCallHost(emission, { clock, failed });
 		assembler.jmp(read);
 	};
 };
 
 export const emitClockGettime = (emission: Emission): void => {
 	const { assembler, links } = emission;
-	const forward = assembler.label("forward");
+	const [forward, trap, failed] = [assembler.label("forward"), assembler.label("trap"), assembler.label("failed")];
 	const outOfLine: (() => void)[] = [];
 
 	assembler.endbr();
 	for (const id of IDS) {
-		const isWall = WALL_IDS.includes(id);
-		if (!isWall && !isInline(emission, hostClockFor(emission, id))) continue;
+		const clock = hostClockFor(emission, id);
+		if (!isWall(id) && clock === id && !isInline(emission, clock)) continue;
 		const next = assembler.label("next id");
 		if (id === ids.CLOCK_REALTIME) assembler.test(edi, edi);
 		else assembler.cmp(edi, id);
 		assembler.jcc("nz", next);
-		if (isWall) {
-			outOfLine.push(emitReadWall(emission, { clock: id }));
+		if (isWall(id)) {
+			outOfLine.push(emitReadWall(emission, { clock: id, trap, failed }));
 			emitStore(emission);
-		} else outOfLine.push(emitPlainClock(emission, id, forward));
+		} else outOfLine.push(emitPlainClock(emission, id, { forward, failed }));
 		assembler.bind(next);
 	}
 	assembler.bind(forward);
 	assembler.jmp(ripRelative(links.own("clock_gettime")));
 	for (const emit of outOfLine) emit();
+	assembler.bind(trap);
+	emitTrap(emission, ids.SYSCALLS.clock_gettime);
+	assembler.bind(failed);
+	assembler.ret();
 };

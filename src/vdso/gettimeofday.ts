@@ -6,8 +6,8 @@
  */
 import { memory, ripRelative } from "../asm/operands.ts";
 import { eax, edi, rax, rdi, rdx, rsi } from "../asm/registers.ts";
-import { CLOCK_REALTIME } from "./host.ts";
-import { type Emission, emitReadWall } from "./wall.ts";
+import { CLOCK_REALTIME, SYSCALLS } from "./host.ts";
+import { type Emission, emitReadWall, emitTrap } from "./wall.ts";
 
 /** n / 1000 = n * 274877907 >> 38, exact for n < 2^31: 274877907 = ceil(2^38 / 1000). */
 const RECIPROCAL_OF_1000 = 274_877_907;
@@ -22,12 +22,13 @@ export const emitMicroseconds = ({ assembler }: Emission): void => {
 export const emitGettimeofday = (emission: Emission): void => {
 	const { assembler, links } = emission;
 	const onlyTimezone = assembler.label("only time zone");
+	const [trap, failed] = [assembler.label("trap"), assembler.label("failed")];
 	const withTimezone = assembler.label("with time zone");
 
 	assembler.endbr();
 	assembler.test(rdi, rdi);
 	assembler.jcc("z", onlyTimezone);
-	const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME });
+	const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME, trap, failed });
 	emitMicroseconds(emission);
 	assembler.mov(memory(rdi), rdx);
 	assembler.mov(memory(rdi, 8), rax);
@@ -41,4 +42,8 @@ export const emitGettimeofday = (emission: Emission): void => {
 	assembler.bind(onlyTimezone);
 	assembler.jmp(ripRelative(links.own("gettimeofday")));
 	outOfLine();
+	assembler.bind(trap);
+	emitTrap(emission, SYSCALLS.gettimeofday);
+	assembler.bind(failed);
+	assembler.ret();
 };

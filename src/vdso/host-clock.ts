@@ -10,7 +10,7 @@
  * There we make the system call ourselves, with a key in its third argument, which the kernel ignores and the supervisor knows.
  */
 import { type Label, memory, ripRelative } from "../asm/operands.ts";
-import { eax, edi, edx, r8, r9, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
+import { eax, ecx, edi, edx, r8, r9, r10, r10d, rax, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
 import {
 	CLOCK_MODE_NONE,
 	CLOCK_MODE_OFFSET,
@@ -20,11 +20,11 @@ import {
 	CLOCK_REALTIME_COARSE,
 	SYSCALLS,
 } from "./host.ts";
-import { emitReadCoarse, emitReadFine } from "./host-page.ts";
+import { emitReadCoarse, emitReadFine, hostField } from "./host-page.ts";
 import type { Emission } from "./wall.ts";
 
-/** Our frame: a timespec and what is kept. With the return address it keeps the stack aligned to 16 at the call. */
-const FRAME = { rdi: 16, rsi: 24, r8: 32, r9: 40, size: 56 } as const;
+/** A timespec and what is kept. */
+const FRAME = { rdi: 16, rsi: 24, r8: 32, r9: 40, size: 48 } as const;
 const WORD = 8;
 
 /** The clock of the host that stands for `clock`: with `reads` "coarse" that of the tick. */
@@ -55,10 +55,8 @@ export const emitReadInline = (emission: Emission, clock: number, away: Label): 
 
 export interface HostCall {
 	readonly clock: number;
-	/** Where to go with the host's result in rax when its function fails; left out: the calling function returns it. */
-	readonly failed?: Label | undefined;
-	/** Bytes from the stack pointer to the return address of the calling function. @default 0 */
-	readonly depth?: number | undefined;
+	/** Where to go with the host's result in rax when its function fails. */
+	readonly failed: Label;
 }
 
 /**
@@ -67,57 +65,69 @@ export interface HostCall {
  * rdi, rsi, r8 and r9 are kept; every other caller-saved register is lost. When the host's function fails (its own system call was
  * refused, for example by a seccomp filter) the calling function returns that result, having stored nothing.
  */
-export const emitCallHost = (emission: Emission, { clock, failed, depth = 0 }: HostCall): void => {
+export const emitCallHost = ({ assembler, internal }: Emission, { clock, failed }: HostCall): void => {
+	assembler.mov(r10d, clock);
+	assembler.call(internal.askHost);
+	assembler.test(ecx, ecx);
+	assembler.jcc("nz", failed);
+};
+
+/**
+ * The internal function behind `emitCallHost`: r10d is the clock; ecx := 0 when rdx and rax are its time, 1 when rax is an error.
+ *
+ * It is called by functions whose callers have aligned the stack, so its own frame is a multiple of 16.
+ */
+export const emitAskHost = (emission: Emission): void => {
 	const { assembler, links, host, reads, syscallKey } = emission;
-	const [ownCall, answered] = [assembler.label("own call"), assembler.label("answered")];
-	const [refused, done] = [assembler.label("refused"), assembler.label("done")];
-	const inFrame = depth + FRAME.size + WORD;
+	const [ownCall, answered, refused] = ["own call", "answered", "refused"].map((name) => assembler.label(name)) as [
+		Label,
+		Label,
+		Label,
+	];
 	const sequence = (host.fine ?? host.coarse)?.sequence;
 	assembler.sub(rsp, FRAME.size);
-	assembler.cfaOffset(inFrame);
+	assembler.cfaOffset(FRAME.size + WORD);
 	assembler.mov(memory(rsp, FRAME.rdi), rdi);
 	assembler.mov(memory(rsp, FRAME.rsi), rsi);
 	assembler.mov(memory(rsp, FRAME.r8), r8);
 	assembler.mov(memory(rsp, FRAME.r9), r9);
-	assembler.mov(edi, clock);
+	assembler.mov(edi, r10d);
 	assembler.mov(rsi, rsp);
 	if (sequence !== undefined) {
-		assembler.mov(rcx, ripRelative(links.hostImage.label));
-		assembler.cmp(memory(rcx, sequence + CLOCK_MODE_OFFSET), CLOCK_MODE_NONE, 32);
+		assembler.mov(r10, ripRelative(links.hostClocks.label));
+		assembler.cmp(hostField(links, sequence + CLOCK_MODE_OFFSET), CLOCK_MODE_NONE, 32);
 		assembler.jcc("z", ownCall);
 	}
 	assembler.call(ripRelative(links.own("clock_gettime")));
 	assembler.bind(answered);
 	// The host has read the counter in order; a later read of ours, which is not ordered, must not overtake it.
 	if (reads === "relaxed") assembler.lfence();
-	assembler.mov(rdi, memory(rsp, FRAME.rdi));
-	assembler.mov(rsi, memory(rsp, FRAME.rsi));
-	assembler.mov(r8, memory(rsp, FRAME.r8));
-	assembler.mov(r9, memory(rsp, FRAME.r9));
+	assembler.xor(ecx, ecx);
 	assembler.test(eax, eax);
 	assembler.jcc("nz", refused);
 	assembler.mov(rdx, memory(rsp));
 	assembler.mov(rax, memory(rsp, WORD));
+	const leave = assembler.label("leave");
+	assembler.bind(leave);
+	assembler.mov(rdi, memory(rsp, FRAME.rdi));
+	assembler.mov(rsi, memory(rsp, FRAME.rsi));
+	assembler.mov(r8, memory(rsp, FRAME.r8));
+	assembler.mov(r9, memory(rsp, FRAME.r9));
 	assembler.add(rsp, FRAME.size);
-	assembler.cfaOffset(depth + WORD);
-	assembler.jmp(done);
+	assembler.cfaOffset(WORD);
+	assembler.ret();
 
-	if (sequence !== undefined) {
-		assembler.cfaOffset(inFrame);
-		assembler.bind(ownCall);
-		assembler.mov(edx, syscallKey);
-		assembler.mov(eax, SYSCALLS.clock_gettime);
-		assembler.syscall();
-		assembler.jmp(answered);
-	}
-	assembler.cfaOffset(inFrame);
+	assembler.cfaOffset(FRAME.size + WORD);
 	assembler.bind(refused);
-	assembler.add(rsp, FRAME.size);
-	assembler.cfaOffset(depth + WORD);
+	assembler.mov(ecx, 1);
 	// An int, but time() returns 64 bits: the sign is spread.
 	assembler.shl(rax, 32);
 	assembler.sar(rax, 32);
-	if (failed === undefined) assembler.ret();
-	else assembler.jmp(failed);
-	assembler.bind(done);
+	assembler.jmp(leave);
+	if (sequence === undefined) return;
+	assembler.bind(ownCall);
+	assembler.mov(edx, syscallKey);
+	assembler.mov(eax, SYSCALLS.clock_gettime);
+	assembler.syscall();
+	assembler.jmp(answered);
 };

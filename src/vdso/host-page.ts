@@ -8,31 +8,42 @@
  * In and out of both: rdx := seconds, rax := nanoseconds, not yet below 10^9. rcx, r10 and r11 are lost; rdi, rsi, r8 and r9 kept.
  */
 import type { Assembler } from "../asm/assembler.ts";
-import { type Label, memory, ripRelative } from "../asm/operands.ts";
+import { type BasedMemory, type Label, memory, ripRelative } from "../asm/operands.ts";
 import { ecx, edx, r10, r11d, rax, rcx, rdx } from "../asm/registers.ts";
-import { CLOCK_MODE_OFFSET, CLOCK_MODE_TSC, FINE_DELTA_BITS, type HostFineClocks, type Reads } from "./host.ts";
+import { CLOCK_MODE_OFFSET, CLOCK_MODE_TSC, FINE_DELTA_BITS, type HostFineClocks } from "./host.ts";
+import type { Reads } from "./reads.ts";
 
 /** Stride of the bases of two clocks, by clock id: struct vdso_timestamp. */
 export const BASE_STRIDE = 16;
 
+/** The word with an address in the host's page; displacements from there are short. */
+export interface HostClocksWord {
+	readonly hostClocks: { readonly label: Label };
+	/** Of that address, from the start of the host's image. */
+	readonly hostClocksOffset: number;
+}
+
 /** What reading the page takes of what every function is generated from. */
 export interface HostPageEmission {
 	readonly assembler: Assembler;
-	/** The word with the address of the host's image. */
-	readonly links: { readonly hostImage: { readonly label: Label } };
+	readonly links: HostClocksWord;
 	readonly reads: Reads;
 }
 
-/** r10 := the host's image, r11d := the sequence, which is even. */
+/** A field of the page, when r10 has the address that the word holds. */
+export const hostField = ({ hostClocksOffset }: HostClocksWord, field: number): BasedMemory =>
+	memory(r10, field - hostClocksOffset);
+
+/** r10 := the host's page, r11d := the sequence, which is even. */
 const emitBegin = ({ assembler, links }: HostPageEmission, sequence: number, away: Label): void => {
-	assembler.mov(r10, ripRelative(links.hostImage.label));
-	assembler.mov(r11d, memory(r10, sequence));
+	assembler.mov(r10, ripRelative(links.hostClocks.label));
+	assembler.mov(r11d, hostField(links, sequence));
 	assembler.test(r11d, 1);
 	assembler.jcc("nz", away);
 };
 
-const emitEnd = ({ assembler }: HostPageEmission, sequence: number, away: Label): void => {
-	assembler.cmp(r11d, memory(r10, sequence));
+const emitEnd = ({ assembler, links }: HostPageEmission, sequence: number, away: Label): void => {
+	assembler.cmp(r11d, hostField(links, sequence));
 	assembler.jcc("nz", away);
 };
 
@@ -47,31 +58,31 @@ export const emitReadFine = (
 	emission: HostPageEmission,
 	{ fine, clock, away }: { readonly fine: HostFineClocks; readonly clock: number; readonly away: Label },
 ): void => {
-	const { assembler, reads } = emission;
+	const { assembler, links, reads } = emission;
 	const base = fine.bases + clock * BASE_STRIDE;
 	emitBegin(emission, fine.sequence, away);
-	assembler.cmp(memory(r10, fine.sequence + CLOCK_MODE_OFFSET), CLOCK_MODE_TSC, 32);
+	assembler.cmp(hostField(links, fine.sequence + CLOCK_MODE_OFFSET), CLOCK_MODE_TSC, 32);
 	assembler.jcc("nz", away);
 	if (reads === "relaxed") assembler.rdtsc();
 	else assembler.rdtscp();
 	assembler.shl(rdx, 32);
 	assembler.or(rax, rdx);
-	assembler.sub(rax, memory(r10, fine.cycleLast));
+	assembler.sub(rax, hostField(links, fine.cycleLast));
 	// Unsigned: a counter before the last update, which another processor may show by a hair, is far beyond as well.
 	if (fine.maxCycles !== undefined) {
-		assembler.cmp(rax, memory(r10, fine.maxCycles));
+		assembler.cmp(rax, hostField(links, fine.maxCycles));
 		assembler.jcc("a", away);
 	} else {
 		assembler.mov(rcx, rax);
 		assembler.shr(rcx, FINE_DELTA_BITS);
 		assembler.jcc("nz", away);
 	}
-	assembler.mov(edx, memory(r10, fine.multiplier));
-	assembler.mov(ecx, memory(r10, fine.shift));
+	assembler.mov(edx, hostField(links, fine.multiplier));
+	assembler.mov(ecx, hostField(links, fine.shift));
 	assembler.imul(rax, rdx);
-	assembler.add(rax, memory(r10, base + 8));
+	assembler.add(rax, hostField(links, base + 8));
 	assembler.shr(rax, "cl");
-	assembler.mov(rdx, memory(r10, base));
+	assembler.mov(rdx, hostField(links, base));
 	emitEnd(emission, fine.sequence, away);
 };
 
@@ -80,9 +91,9 @@ export const emitReadCoarse = (
 	emission: HostPageEmission,
 	{ sequence, clock, away }: { readonly sequence: number; readonly clock: number; readonly away: Label },
 ): void => {
-	const { assembler } = emission;
+	const { assembler, links } = emission;
 	emitBegin(emission, sequence, away);
-	assembler.mov(rdx, memory(r10, clock));
-	assembler.mov(rax, memory(r10, clock + 8));
+	assembler.mov(rdx, hostField(links, clock));
+	assembler.mov(rax, hostField(links, clock + 8));
 	emitEnd(emission, sequence, away);
 };

@@ -68,14 +68,9 @@ export const CLOCK_MONOTONIC_COARSE = 6;
 export const CLOCK_BOOTTIME = 7;
 export const CLOCK_TAI = 11;
 
-/**
- * How CLOCK_REALTIME, CLOCK_MONOTONIC and gettimeofday read the host's clock.
- *
- * - exact: as the kernel's own vDSO does.
- * - relaxed: the counter is not read in order with the instructions around it; between threads a time may be some nanoseconds old.
- * - coarse: to the kernel's tick.
- */
-export type Reads = "exact" | "relaxed" | "coarse";
+/** The clocks that the wall moves. */
+export type WallClockId = typeof CLOCK_REALTIME | typeof CLOCK_TAI | typeof CLOCK_REALTIME_COARSE;
+export const WALL_CLOCKS: readonly WallClockId[] = [CLOCK_REALTIME, CLOCK_TAI, CLOCK_REALTIME_COARSE];
 
 /** Numbers of the 64-bit system calls behind the functions: arch/x86/entry/syscalls/syscall_64.tbl. */
 export const SYSCALLS = { clock_gettime: 228, gettimeofday: 96, time: 201, getcpu: 309, clock_getres: 229 } as const;

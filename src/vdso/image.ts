@@ -20,10 +20,12 @@ import { emitClockGettime } from "./clock-gettime.ts";
 import { emitForward } from "./forward.ts";
 import { emitGetcpu } from "./getcpu.ts";
 import { emitGettimeofday } from "./gettimeofday.ts";
-import { type HostVdso, OWN_FUNCTIONS, type OwnFunction, type Reads, SYSCALLS } from "./host.ts";
+import * as vdso from "./host.ts";
 import { emitInstaller } from "./installer.ts";
+import { emitInternalFunctions, internalFunctions } from "./internal.ts";
 import { LinkPage } from "./link-page.ts";
 import { emitPageSupport, type PageSupport } from "./page-support.ts";
+import type { Reads } from "./reads.ts";
 import { emitTime } from "./time.ts";
 import type { Emission } from "./wall.ts";
 
@@ -60,7 +62,7 @@ const FUNCTION_ALIGNMENT = 32;
 /** LINUX_VERSION_CODE of the first kernel with all five functions in its vDSO, 5.3: what the note promises. */
 const LINUX_VERSION_CODE = (5 << 16) | (3 << 8);
 
-const emitOwn = (emission: Emission, name: OwnFunction): void => {
+const emitOwn = (emission: Emission, name: vdso.OwnFunction): void => {
 	switch (name) {
 		case "clock_gettime":
 			return emitClockGettime(emission);
@@ -76,7 +78,7 @@ const emitOwn = (emission: Emission, name: OwnFunction): void => {
 };
 
 /** System calls of the stubs that read a clock: what they return is transformed by the image, or not moved by the wall. */
-const KEYED_SYSCALLS: ReadonlySet<number> = new Set([SYSCALLS.clock_gettime, SYSCALLS.gettimeofday]);
+const KEYED_SYSCALLS: ReadonlySet<number> = new Set([vdso.SYSCALLS.clock_gettime, vdso.SYSCALLS.gettimeofday]);
 
 interface Block {
 	readonly name: string;
@@ -114,7 +116,10 @@ export const DEFAULT_SYSCALL_KEY = 0x7673_7973;
  *
  * @throws {VsyscallError} ERR_VSYSCALL_IMAGE when the host has more functions than the link page has words.
  */
-export const buildImage = (host: HostVdso, request: ImageRequest = { hasEntryPage: false, copy: "none" }): Image => {
+export const buildImage = (
+	host: vdso.HostVdso,
+	request: ImageRequest = { hasEntryPage: false, copy: "none" },
+): Image => {
 	const assembler = new Assembler(64);
 	const links = new LinkPage(host, request.hasEntryPage);
 	if ([...links.words].length * 8 > PAGE_SIZE) {
@@ -124,7 +129,15 @@ export const buildImage = (host: HostVdso, request: ImageRequest = { hasEntryPag
 		);
 	}
 	const { reads = "exact", syscallKey = DEFAULT_SYSCALL_KEY } = request;
-	const emission: Emission = { assembler, page: new Label("vvar page"), links, host, reads, syscallKey };
+	const emission: Emission = {
+		assembler,
+		page: new Label("vvar page"),
+		links,
+		host,
+		internal: internalFunctions(),
+		reads,
+		syscallKey,
+	};
 	const blocks: Block[] = [];
 	const block = (name: string, exports: Block["exports"], emit: () => void): Block => {
 		assembler.align(FUNCTION_ALIGNMENT);
@@ -136,7 +149,7 @@ export const buildImage = (host: HostVdso, request: ImageRequest = { hasEntryPag
 		return made;
 	};
 
-	for (const name of OWN_FUNCTIONS) {
+	for (const name of vdso.OWN_FUNCTIONS) {
 		const exports = [
 			{ name: `__vdso_${name}`, binding: "global", version: VERSION },
 			{ name, binding: "weak", version: VERSION },
@@ -159,6 +172,12 @@ export const buildImage = (host: HostVdso, request: ImageRequest = { hasEntryPag
 		});
 		syscallStubs.set(target.number, stub.start);
 	}
+	emitInternalFunctions(emission, (start, emit) =>
+		block(start.name, [], () => {
+			assembler.bind(start);
+			emit();
+		}),
+	);
 	const support = emitPageSupport(emission, request, (name, emit) => block(name, [], emit).start);
 	const labels = {
 		syscall: new Label("a syscall instruction"),

@@ -2,7 +2,7 @@
  * The link page: one page per process, right behind the image, with the addresses that differ from process to process.
  *
  * It is to the image what the global offset table is to a shared object: filled once at install, then read-only. Word n is the
- * address of the n-th function below; the last word is the host's image itself, from which its data pages are reached.
+ * address of the n-th function below; behind them stands where the host keeps its clocks.
  */
 import type { Label } from "../asm/operands.ts";
 import { Label as CodeLabel } from "../asm/operands.ts";
@@ -30,7 +30,9 @@ export class LinkPage {
 	readonly #words = new Map<string, LinkWord>();
 	/** The host's functions beyond the five that we write ourselves, once each. */
 	readonly forwarded: readonly HostFunction[];
-	readonly hostImage: LinkWord;
+	/** Where the host keeps its clocks, and how far that is from the start of its image; the image itself when nobody knows. */
+	readonly hostClocks: LinkWord;
+	readonly hostClocksOffset: number;
 	/** Only where the vsyscall page is served: the entry page, then the addresses of the page's entries. */
 	readonly entryPage: LinkWord | undefined;
 	readonly pageWords: LinkWord | undefined;
@@ -51,7 +53,8 @@ export class LinkPage {
 		for (const entry of this.forwarded) {
 			if (!this.#words.has(forwardKey(entry))) this.#add(forwardKey(entry), { kind: "host", offset: entry.offset });
 		}
-		this.hostImage = this.#add("host image", { kind: "host", offset: 0 });
+		this.hostClocksOffset = (host.fine ?? host.coarse)?.sequence ?? 0;
+		this.hostClocks = this.#add("host clocks", { kind: "host", offset: this.hostClocksOffset });
 		if (!hasEntryPage) return;
 		this.entryPage = this.#add("entry page", { kind: "entry-page" });
 		const [first] = VSYSCALLS.map(({ name }, number) =>

@@ -8,11 +8,11 @@
  *     frame, from rsp:  flags | r11 r10 r9 r8 rdx rcx | rax, at the end the result | return address
  */
 import { Label, memory, ripRelative } from "../asm/operands.ts";
-import { eax, ecx, edi, r8, r9, r10, r11, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
+import { eax, ecx, edi, esi, r8, r9, r10, r11, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
 import { VSYSCALLS, type VsyscallNumber } from "../vsyscall/page.ts";
-import { CLOCK_REALTIME, CLOCK_REALTIME_COARSE } from "./host.ts";
+import { CLOCK_REALTIME, CLOCK_REALTIME_COARSE, SYSCALLS } from "./host.ts";
 import { emitMicroseconds } from "./gettimeofday.ts";
-import { type Emission, emitReadWall } from "./wall.ts";
+import { type Emission, emitReadWall, emitTrap } from "./wall.ts";
 
 const WORD = 8;
 const SAVED = [rcx, rdx, r8, r9, r10, r11] as const;
@@ -86,10 +86,10 @@ class EntryEmitter {
 	#restore(): void {
 		const { assembler } = this.#emission;
 		assembler.pop(rax);
+		assembler.cfaOffset((SAVED.length + 2) * WORD);
 		// add $127, %al: overflows when al is 1. sahf: the rest. No pop changes a flag.
 		assembler.raw(0x04, 0x7f);
 		assembler.raw(0x9e);
-		assembler.cfaOffset((SAVED.length + 2) * WORD);
 		SAVED.toReversed().forEach((register, index) => {
 			assembler.pop(register);
 			assembler.cfaOffset((SAVED.length + 1 - index) * WORD);
@@ -119,11 +119,13 @@ class EntryEmitter {
 const emitGettimeofdayEntry = (emission: Emission, entry: EntryEmitter): void => {
 	const { assembler, links } = emission;
 	const [timezone, failed] = [assembler.label("time zone"), assembler.label("failed")];
+	const [trap, store] = [assembler.label("trap"), assembler.label("store")];
 	entry.enter(0);
 	assembler.test(rdi, rdi);
 	assembler.jcc("z", timezone);
-	const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME, failed, depth: ENTRY_FRAME.returnAddress });
+	const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME, failed, trap });
 	emitMicroseconds(emission);
+	assembler.bind(store);
 	entry.store(0);
 	assembler.mov(memory(rdi), rdx);
 	entry.store(0);
@@ -152,6 +154,26 @@ const emitGettimeofdayEntry = (emission: Emission, entry: EntryEmitter): void =>
 	entry.leave(0);
 
 	outOfLine();
+	assembler.bind(trap);
+	// Into our frame, so that a bad pointer faults at the stores and is not EFAULT. The kernel keeps r8 and r9.
+	const TIMEVAL_SIZE = 16;
+	assembler.mov(r8, rdi);
+	assembler.mov(r9, rsi);
+	assembler.sub(rsp, TIMEVAL_SIZE);
+	assembler.cfaOffset((SAVED.length + 3) * WORD + TIMEVAL_SIZE);
+	assembler.mov(rdi, rsp);
+	assembler.xor(esi, esi);
+	emitTrap(emission, SYSCALLS.gettimeofday);
+	assembler.mov(rdi, r8);
+	assembler.mov(rsi, r9);
+	assembler.mov(rdx, memory(rsp));
+	assembler.mov(rcx, memory(rsp, WORD));
+	assembler.add(rsp, TIMEVAL_SIZE);
+	assembler.cfaOffset((SAVED.length + 3) * WORD);
+	assembler.test(rax, rax);
+	assembler.jcc("nz", failed);
+	assembler.mov(rax, rcx);
+	assembler.jmp(store);
 	assembler.bind(failed);
 	entry.leave("rax");
 };
@@ -159,13 +181,15 @@ const emitGettimeofdayEntry = (emission: Emission, entry: EntryEmitter): void =>
 const emitTimeEntry = (emission: Emission, entry: EntryEmitter): void => {
 	const { assembler } = emission;
 	const [failed, noPointer] = [assembler.label("failed"), assembler.label("no pointer")];
+	const [trap, answered] = [assembler.label("trap"), assembler.label("answered")];
 	entry.enter(1);
 	const outOfLine = emitReadWall(emission, {
 		clock: CLOCK_REALTIME_COARSE,
 		failed,
-		depth: ENTRY_FRAME.returnAddress,
+		trap,
 	});
 	assembler.mov(rax, rdx);
+	assembler.bind(answered);
 	assembler.test(rdi, rdi);
 	assembler.jcc("z", noPointer);
 	entry.store(1);
@@ -174,6 +198,12 @@ const emitTimeEntry = (emission: Emission, entry: EntryEmitter): void => {
 	assembler.bind(failed);
 	entry.leave("rax");
 	outOfLine();
+	assembler.bind(trap);
+	assembler.mov(r8, rdi);
+	assembler.xor(edi, edi);
+	emitTrap(emission, SYSCALLS.time);
+	assembler.mov(rdi, r8);
+	assembler.jmp(answered);
 };
 
 const NODE_SHIFT = 12;

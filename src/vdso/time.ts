@@ -5,14 +5,16 @@
  * nanoseconds too, so that time() turns exactly when CLOCK_REALTIME_COARSE does.
  */
 import { memory, ripRelative } from "../asm/operands.ts";
-import { eax, rax, rdi, rdx } from "../asm/registers.ts";
+import { eax, r10, rax, rdi, rdx } from "../asm/registers.ts";
 import * as layout from "../vvar/layout.ts";
-import { CLOCK_REALTIME_COARSE } from "./host.ts";
-import { type Emission, emitLoadWall, emitReadWall } from "./wall.ts";
+import { CLOCK_REALTIME_COARSE, SYSCALLS } from "./host.ts";
+import { hostField } from "./host-page.ts";
+import { type Emission, emitLoadWall, emitReadWall, emitTrap } from "./wall.ts";
 
 export const emitTime = (emission: Emission): void => {
 	const { assembler, links, host } = emission;
 	const [notWhole, store, done] = [assembler.label("not whole"), assembler.label("store"), assembler.label("done")];
+	const [trap, failed] = [assembler.label("trap"), assembler.label("failed")];
 
 	assembler.endbr();
 	const { coarse } = host;
@@ -20,18 +22,18 @@ export const emitTime = (emission: Emission): void => {
 		emitLoadWall(emission);
 		assembler.test(eax, layout.WALL_NANOSECONDS_MASK);
 		assembler.jcc("nz", notWhole);
-		assembler.mov(rdx, ripRelative(links.hostImage.label));
-		assembler.test(memory(rdx, coarse.sequence), 1, 32);
+		assembler.mov(r10, ripRelative(links.hostClocks.label));
+		assembler.test(hostField(links, coarse.sequence), 1, 32);
 		assembler.jcc("nz", notWhole);
 		assembler.sar(rax, layout.WALL_SECONDS_SHIFT);
-		assembler.add(rax, memory(rdx, coarse.realtimeSeconds));
+		assembler.add(rax, hostField(links, coarse.realtimeSeconds));
 		assembler.test(rdi, rdi);
 		assembler.jcc("nz", store);
 		assembler.ret();
 	}
 
 	assembler.bind(notWhole);
-	const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME_COARSE });
+	const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME_COARSE, trap, failed });
 	assembler.mov(rax, rdx);
 	assembler.test(rdi, rdi);
 	assembler.jcc("z", done);
@@ -40,4 +42,8 @@ export const emitTime = (emission: Emission): void => {
 	assembler.bind(done);
 	assembler.ret();
 	outOfLine();
+	assembler.bind(trap);
+	emitTrap(emission, SYSCALLS.time);
+	assembler.bind(failed);
+	assembler.ret();
 };

@@ -1,10 +1,10 @@
 /**
  * Reading a wall clock: the host's clock, transformed as the vvar page says.
  *
- * The straight line is an offset that the wall word itself holds. Everything else stands out of line: offsets in a slot, frozen
- * walls, the call of the host where its page does not help, and the carry of a second.
+ * The straight line is an offset that the wall word itself holds. Everything else stands out of line: what is in a slot, the call of
+ * the host where its page does not help, and the carry of a second.
  *
- *     const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME });
+ *     const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME, trap });
  *     ...                      // rdx, rax: the time; store it and return
  *     outOfLine();
  *
@@ -15,10 +15,12 @@
  */
 import type { Assembler } from "../asm/assembler.ts";
 import { type Label, memory, type RipRelativeMemory, ripRelative } from "../asm/operands.ts";
-import { eax, ecx, r8, r9, r9d, r11, rax, rdx } from "../asm/registers.ts";
+import { eax, ecx, edx, r8, r9, r9d, r11, rax, rdx } from "../asm/registers.ts";
 import * as layout from "../vvar/layout.ts";
-import { CLOCK_TAI, type HostVdso, type Reads } from "./host.ts";
+import { CLOCK_TAI, type HostVdso, type WallClockId } from "./host.ts";
+import type { Reads } from "./reads.ts";
 import { emitCallHost, emitReadInline, type HostCall, hostClockFor, isInline } from "./host-clock.ts";
+import type { InternalFunctions } from "./internal.ts";
 import type { LinkPage } from "./link-page.ts";
 
 /** What every function of the image is generated from. */
@@ -28,6 +30,7 @@ export interface Emission {
 	readonly page: Label;
 	readonly links: LinkPage;
 	readonly host: HostVdso;
+	readonly internal: InternalFunctions;
 	readonly reads: Reads;
 	/** The third argument of clock_gettime system calls that are ours and not the program's. */
 	readonly syscallKey: number;
@@ -35,7 +38,7 @@ export interface Emission {
 
 export const NANOSECONDS_PER_SECOND = 1_000_000_000;
 
-const wallWord = (page: Label): RipRelativeMemory => ripRelative(page, layout.PAGE.wall);
+export const wallWord = (page: Label): RipRelativeMemory => ripRelative(page, layout.PAGE.wall);
 
 /** rax := the wall word. */
 export const emitLoadWall = ({ assembler, page }: Emission): void => assembler.mov(rax, wallWord(page));
@@ -51,28 +54,40 @@ const emitUnpackWall = ({ assembler }: Emission, inSlot: Label): void => {
 };
 
 /**
- * Brings the nanoseconds in rax below 10^9. Falls through when they are, as they are mostly.
+ * Brings the nanoseconds in rax into the range from 0 to 10^9. Falls through when they are, as they are mostly.
  *
  * @returns what emits the rest, out of line
  */
-export const emitCarry = ({ assembler }: Emission): (() => void) => {
-	const [carry, done] = [assembler.label("carry"), assembler.label("carried")];
+export const emitCarry = (
+	{ assembler }: Emission,
+	done: Label,
+): { readonly carry: Label; readonly outOfLine: () => void } => {
+	const carry = assembler.label("carry");
 	assembler.cmp(rax, NANOSECONDS_PER_SECOND);
 	assembler.jcc("ae", carry);
 	assembler.bind(done);
-	return () => {
-		// More than once only on a host that has not brought its page up to date for seconds: an idle one without ticks.
+	const outOfLine = (): void => {
+		// Often only on a host that has not brought its page up to date for seconds: an idle one without ticks.
+		const borrow = assembler.label("borrow");
 		assembler.bind(carry);
+		assembler.test(rax, rax);
+		assembler.jcc("s", borrow);
 		assembler.sub(rax, NANOSECONDS_PER_SECOND);
 		assembler.add(rdx, 1);
 		assembler.cmp(rax, NANOSECONDS_PER_SECOND);
 		assembler.jcc("ae", carry);
 		assembler.jmp(done);
+		assembler.bind(borrow);
+		assembler.sub(rdx, 1);
+		assembler.add(rax, NANOSECONDS_PER_SECOND);
+		assembler.jcc("ae", borrow);
+		assembler.jmp(done);
 	};
+	return { carry, outOfLine };
 };
 
 /** rdx, rax := a clock of the host's, inline or by chain. @returns what emits the chain, out of line */
-const emitReadHost = (emission: Emission, call: HostCall): (() => void) => {
+export const emitReadHost = (emission: Emission, call: HostCall): (() => void) => {
 	const { assembler } = emission;
 	if (!isInline(emission, call.clock)) {
 		emitCallHost(emission, call);
@@ -98,46 +113,93 @@ const emitFindSlot = ({ assembler, page }: Emission): void => {
 	assembler.add(r9, rax);
 };
 
+export interface WallRead extends HostCall {
+	readonly clock: WallClockId;
+	/** Where the calling function makes its system call, when the supervisor is to answer. rdi and rsi are the caller's there. */
+	readonly trap: Label;
+}
+
+/** The labels of one read of a wall clock. */
+interface Ways {
+	readonly again: Label;
+	readonly withOffset: Label;
+	readonly carry: Label;
+	readonly done: Label;
+}
+
+/** The wall is in the slot that the wall word in rax names. Leads to one of `ways`, or to the trap. */
+const emitReadSlot = (emission: Emission, { clock, trap, failed }: WallRead, ways: Ways): void => {
+	const { assembler, page, internal } = emission;
+	const isTai = clock === CLOCK_TAI;
+	const [frozen, moving, trapped] = ["frozen", "moving", "trapped"].map((name) => assembler.label(name)) as [
+		Label,
+		Label,
+		Label,
+	];
+	emitFindSlot(emission);
+	assembler.mov(ecx, memory(r9, layout.SLOT.kind));
+	assembler.cmp(ecx, layout.SLOT_KIND_FROZEN);
+	assembler.jcc("a", moving);
+	assembler.mov(rdx, memory(r9, layout.SLOT.seconds));
+	assembler.mov(rax, memory(r9, layout.SLOT.nanoseconds));
+	if (isTai) assembler.mov(r11, memory(r9, layout.SLOT.taiSeconds));
+	assembler.cmp(r8, wallWord(page));
+	assembler.jcc("nz", ways.again);
+	assembler.test(ecx, ecx);
+	assembler.jcc("nz", frozen);
+	assembler.mov(r8, rdx);
+	assembler.mov(r9, rax);
+	assembler.jmp(ways.withOffset);
+	assembler.bind(frozen);
+	if (isTai) assembler.add(rdx, r11);
+	assembler.jmp(ways.done);
+
+	assembler.bind(moving);
+	assembler.cmp(ecx, layout.SLOT_KIND_DRIFT);
+	assembler.jcc("nz", trapped);
+	assembler.call(internal.drifting[clock]);
+	assembler.test(ecx, ecx);
+	assembler.jcc("s", ways.again);
+	assembler.jcc("nz", failed);
+	assembler.cmp(rax, NANOSECONDS_PER_SECOND);
+	assembler.jcc("ae", ways.carry);
+	assembler.jmp(ways.done);
+
+	assembler.bind(trapped);
+	assembler.cmp(r8, wallWord(page));
+	assembler.jcc("nz", ways.again);
+	assembler.jmp(trap);
+};
+
 /**
  * rdx, rax := the time of a wall clock, below 10^9 nanoseconds. It reads a slot anew when the wall word has changed meanwhile.
  *
  * @returns what emits everything that is out of line; it has to be called once, behind an instruction that does not fall through
  */
-export const emitReadWall = (emission: Emission, call: HostCall): (() => void) => {
-	const { assembler, page } = emission;
+export const emitReadWall = (emission: Emission, call: WallRead): (() => void) => {
+	const { assembler } = emission;
 	const [again, inSlot, withOffset, done] = ["again", "in slot", "with offset", "done"].map((name) =>
 		assembler.label(name),
 	) as [Label, Label, Label, Label];
-	const hostCall = { ...call, clock: hostClockFor(emission, call.clock) };
 	assembler.bind(again);
 	emitLoadWall(emission);
 	emitUnpackWall(emission, inSlot);
 	assembler.bind(withOffset);
-	const emitHostOutOfLine = emitReadHost(emission, hostCall);
+	const hostOutOfLine = emitReadHost(emission, { ...call, clock: hostClockFor(emission, call.clock) });
 	assembler.add(rdx, r8);
 	assembler.add(rax, r9);
-	const emitCarryOutOfLine = emitCarry(emission);
-	assembler.bind(done);
-
+	const { carry, outOfLine: carryOutOfLine } = emitCarry(emission, done);
 	return () => {
-		emitCarryOutOfLine();
+		carryOutOfLine();
 		assembler.bind(inSlot);
-		emitFindSlot(emission);
-		assembler.mov(ecx, memory(r9, layout.SLOT.kind));
-		assembler.mov(rdx, memory(r9, layout.SLOT.seconds));
-		assembler.mov(rax, memory(r9, layout.SLOT.nanoseconds));
-		if (call.clock === CLOCK_TAI) assembler.mov(r11, memory(r9, layout.SLOT.taiSeconds));
-		assembler.cmp(r8, wallWord(page));
-		assembler.jcc("nz", again);
-		const frozen = assembler.label("frozen");
-		assembler.test(ecx, ecx);
-		assembler.jcc("nz", frozen);
-		assembler.mov(r8, rdx);
-		assembler.mov(r9, rax);
-		assembler.jmp(withOffset);
-		assembler.bind(frozen);
-		if (call.clock === CLOCK_TAI) assembler.add(rdx, r11);
-		assembler.jmp(done);
-		emitHostOutOfLine();
+		emitReadSlot(emission, call, { again, withOffset, carry, done });
+		hostOutOfLine();
 	};
+};
+
+/** The system call of the calling function itself, on the supervisor's behalf: without the key that would let it pass. */
+export const emitTrap = ({ assembler }: Emission, number: number): void => {
+	assembler.xor(edx, edx);
+	assembler.mov(eax, number);
+	assembler.syscall();
 };

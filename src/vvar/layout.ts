@@ -24,7 +24,16 @@ export const VERSION = 2;
  */
 export const PAGE = { magic: 0, version: 8, generation: 16, taiSeconds: 24, bootId: 32, wall: 64, slots: 128 } as const;
 
-/** A slot. The kind says what the times in it are. */
+/**
+ * A slot. With h for the host's clock and a for `anchor` (both in nanoseconds), and v for `seconds` and `nanoseconds`, the wall is
+ *
+ *     offset   h + v
+ *     frozen   v
+ *     drift    v + (h - a) + ((h - a) * rate >> RATE_SHIFT)     rate is signed, |rate| < 2^40; the shift rounds down
+ *     trap     what the system call says
+ *
+ * TAI: of an offset the host's TAI + v, else the wall + `taiSeconds`.
+ */
 export const SLOT = {
 	kind: 0,
 	seconds: 8,
@@ -41,12 +50,9 @@ export const SLOT_COUNT = 2;
 export const SLOT_KIND_OFFSET = 0;
 /** The wall stands at `seconds` and `nanoseconds`. */
 export const SLOT_KIND_FROZEN = 1;
-/** The wall shows `seconds` and `nanoseconds` when the host shows the anchor, and gains on it by `rate` / 2^RATE_SHIFT. */
 export const SLOT_KIND_DRIFT = 2;
-/** A reader asks the kernel, and the supervisor answers: for a wall that steps, by the anchor fields, with each read. */
+/** The functions make their system calls, with nothing in the third argument, and the supervisor answers. */
 export const SLOT_KIND_TRAP = 3;
-
-/** `rate` is signed, with this many bits behind the point; its absolute value is below 1. */
 export const RATE_SHIFT = 40;
 
 export const WALL_SECONDS_SHIFT = 30;

@@ -43,6 +43,7 @@ suite("a command line that is wrong ends with 125 and one line", () => {
 		["an unknown option", ["run", "--nope", "--", "true"], ["--nope"]],
 		["an unknown command", ["runn", "--", "true"], ["runn"]],
 		["an unknown choice", ["run", "--on-failure", "maybe", "--", "true"], ["maybe", "refuse", "warn"]],
+		["an unknown way to read clocks", ["run", "--reads", "fast", "--", "true"], ["fast", "exact", "relaxed", "coarse"]],
 		["an option without its value", ["run", "--clock"], ["--clock"]],
 		[
 			"a clock of no known form",

@@ -11,6 +11,8 @@ const iced = createRequire(import.meta.url)("iced-x86") as typeof Iced;
 /** Where the processor goes on behind an instruction. */
 export type Flow =
 	| { readonly kind: "next" | "call" | "return" | "leave" | "trap" }
+	/** To another function of the image. */
+	| { readonly kind: "internal-call"; readonly target: number }
 	| { readonly kind: "jump" | "branch"; readonly target: number };
 
 export interface DecodedInstruction {
@@ -51,6 +53,9 @@ const stackChange = (instruction: Iced.Instruction, written: readonly string[]):
 const flowOf = (instruction: Iced.Instruction): Flow => {
 	switch (instruction.flowControl) {
 		case FlowControl.Call:
+			if (instruction.mnemonic === Mnemonic.Call)
+				return { kind: "internal-call", target: Number(instruction.nearBranchTarget) };
+			return { kind: "next" };
 		case FlowControl.IndirectCall:
 			// iced counts SYSCALL among the calls.
 			return { kind: instruction.mnemonic === Mnemonic.Call ? "call" : "next" };

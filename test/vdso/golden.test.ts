@@ -57,10 +57,12 @@ const assertGolden = (name: string, text: string): void => {
 
 const VARIANTS: readonly (readonly [suffix: string, host: HostVdso, only: RegExp])[] = [
 	["", FULL_HOST, /./],
-	[".no-layout", { ...FULL_HOST, coarse: undefined, fine: undefined }, /^(clock_gettime|time)$/],
+	[".no-layout", { ...FULL_HOST, coarse: undefined, fine: undefined }, /^(clock_gettime|time|ask-host)$/],
 	[".no-rdpid", { ...FULL_HOST, hasRdpid: false }, /^getcpu$/],
 	[".no-vdso", { functions: [], coarse: undefined, fine: undefined, hasRdpid: false }, /^installer$|^stub/],
 ];
+
+const INTERNAL = ["ask-host", "drifting-realtime", "drifting-tai", "drifting-coarse"];
 
 for (const [suffix, host, only] of VARIANTS) {
 	const image = buildImage(host);
@@ -68,9 +70,15 @@ for (const [suffix, host, only] of VARIANTS) {
 	const blocks = codeBlocks(image);
 	const symbolOf = (place: number): string | undefined =>
 		symbols.get(place) ?? blocks.find(({ start }) => start === place)?.name;
+	const named = blocks.map((block, index) => {
+		const isNamed = block.isExported || block.name === "installer";
+		// Internal functions stand right in front of the installer.
+		const internal = isNamed ? undefined : INTERNAL[index - (blocks.length - 1 - INTERNAL.length)];
+		return { ...block, name: internal ?? block.name };
+	});
 	let stubs = 0;
-	for (const block of blocks.filter(({ name }) => only.test(name))) {
-		const name = `${block.isExported || block.name === "installer" ? block.name : `stub-${stubs++}`}${suffix}`;
+	for (const block of named.filter(({ name }) => only.test(name))) {
+		const name = `${block.name.startsWith("stub") ? `stub-${stubs++}` : block.name}${suffix}`;
 		test(`${name} is the code that was reviewed`, () => {
 			assertGolden(name, listing(image.bytes.subarray(block.start, block.end), block.start, symbolOf));
 		});

@@ -11,11 +11,13 @@ import { indexed, type Label, memory, ripRelative } from "../../src/asm/operands
 import { eax, edi, r8, r9, r10, r11, rax, rcx, rdi, rdx, rsi, rsp } from "../../src/asm/registers.ts";
 import { readElf } from "../../src/elf/reader.ts";
 import { viewMemory } from "../../src/linux/ffi.ts";
-import { type HostVdso, OWN_FUNCTIONS, type OwnFunction, type Reads } from "../../src/vdso/host.ts";
+import { type HostVdso, OWN_FUNCTIONS, type OwnFunction } from "../../src/vdso/host.ts";
+import type { Reads } from "../../src/vdso/reads.ts";
 import { buildImage, type Image } from "../../src/vdso/image.ts";
 import { LinkPage } from "../../src/vdso/link-page.ts";
 import { PAGE_SIZE } from "../../src/vvar/layout.ts";
 import { VvarPage } from "../../src/vvar/page.ts";
+import { codeBlocks } from "./decoded.ts";
 import { callable, type MachineFunction, makeExecutable, makeReadOnly, mapMemory } from "./machine.ts";
 
 /** Words of the fake host's data page, by index. */
@@ -144,7 +146,7 @@ const mapImage = (image: Image, host: HostVdso, address: bigint, hostAddress: bi
 	const memoryBytes = viewMemory(address, image.mappingLength);
 	memoryBytes.set(image.bytes);
 	const links = new BigUint64Array(memoryBytes.buffer, image.bytes.length, PAGE_SIZE / 8);
-	for (const { target, offset } of new LinkPage(host).words)
+	for (const { target, offset } of new LinkPage(host, true).words)
 		if (target.kind === "host") links[offset / 8] = hostAddress + BigInt(target.offset);
 	makeExecutable(address, image.bytes.length);
 	makeReadOnly(address + BigInt(image.bytes.length), PAGE_SIZE);
@@ -156,7 +158,7 @@ export interface Sandbox {
 	readonly address: bigint;
 	/** Addresses of the exported functions, by name. */
 	readonly functions: ReadonlyMap<string, bigint>;
-	/** Calls an exported function. */
+	/** Calls an exported function, or an entry of the vsyscall page: "entry gettimeofday", "entry time". */
 	readonly call: (name: string, ...args: readonly (number | bigint)[]) => bigint;
 	readonly page: VvarPage;
 	/** The bytes that `page` writes to. */
@@ -166,11 +168,16 @@ export interface Sandbox {
 	readonly outputAddress: bigint;
 }
 
+const ENTRY_NAMES = ["entry gettimeofday", "entry time", "entry getcpu"];
+
 const makeSandbox = (
 	image: Image,
 	{ address, data, taiSeconds }: { address: bigint; data: bigint; taiSeconds: bigint },
 ): Sandbox => {
 	const functions = new Map(readElf(image.bytes).symbols.map(({ name, value }) => [name, address + value]));
+	// They have no names in the image; they are the last blocks in front of the installer.
+	for (const [index, { start }] of codeBlocks(image).slice(-4, -1).entries())
+		functions.set(ENTRY_NAMES[index] ?? "", address + BigInt(start));
 	const cache = new Map<string, MachineFunction>();
 	const pageBytes = viewMemory(address + BigInt(image.bytes.length + PAGE_SIZE), PAGE_SIZE);
 	const outputAddress = data + BigInt(WORDS.output * 8);
@@ -195,7 +202,7 @@ export const sandboxOnHost = (
 	host: HostVdso,
 	{ hostAddress, taiSeconds, reads = "exact" }: { hostAddress: bigint; taiSeconds: bigint; reads?: Reads },
 ): Sandbox => {
-	const image = buildImage(host, { hasEntryPage: false, copy: "none", reads });
+	const image = buildImage(host, { hasEntryPage: true, copy: "none", reads });
 	const data = mapMemory(PAGE_SIZE + image.mappingLength);
 	const address = data + BigInt(PAGE_SIZE);
 	mapImage(image, host, address, hostAddress);
@@ -240,7 +247,7 @@ export class FakeHostSandbox {
 		readonly reads?: Reads;
 	}) {
 		const host = fakeHost(layout);
-		const image = buildImage(host, { hasEntryPage: false, copy: "none", reads });
+		const image = buildImage(host, { hasEntryPage: true, copy: "none", reads });
 		const data = mapMemory(2 * PAGE_SIZE + image.mappingLength);
 		const code = data + BigInt(PAGE_SIZE);
 		const address = code + BigInt(PAGE_SIZE);

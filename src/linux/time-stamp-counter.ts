@@ -1,0 +1,28 @@
+/** Whether the time stamp counter can be read without any order: what the kernel says of it. */
+import type { HostVdso } from "../vdso/host.ts";
+import { readText } from "./proc-file.ts";
+
+const CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+/** CPUID 8000_0007 EDX bit 8, as the kernel splits it: the counter has one rate, and does not stop when the processor sleeps. */
+const INVARIANT = ["constant_tsc", "nonstop_tsc"] as const;
+
+/** What is known of the counter; injected in tests. */
+export interface CounterFacts {
+	/** /proc/cpuinfo. */
+	readonly cpuinfo: string;
+	/** The kernel's clock source, "" when nobody tells. The kernel takes another one when the counters of two processors differ. */
+	readonly clockSource: string;
+}
+
+export const readCounterFacts = (): CounterFacts => ({
+	cpuinfo: readText("/proc/cpuinfo"),
+	clockSource: readText(CLOCK_SOURCE).trim(),
+});
+
+/** Why the counter cannot be read without order, or undefined when it can. */
+export const counterFault = (fine: HostVdso["fine"], { cpuinfo, clockSource }: CounterFacts): string | undefined => {
+	const missing = INVARIANT.find((flag) => !new RegExp(`^flags\\s*:.*\\b${flag}\\b`, "m").test(cpuinfo));
+	if (missing !== undefined) return `the processor's is not invariant (/proc/cpuinfo lacks ${missing})`;
+	if (clockSource !== "" && clockSource !== "tsc") return `the host's clock source is ${clockSource}`;
+	return fine === undefined ? "the layout of this kernel's vvar page is not known" : undefined;
+};

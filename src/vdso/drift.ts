@@ -1,0 +1,94 @@
+/**
+ * A wall that goes faster or slower than the host's clock: v + d + (d * rate >> 40), d being the time since the anchor.
+ *
+ * The result is exact, and little of it is on the way from the counter to the time. Of d = 10^9 * s + n only the nanoseconds n come
+ * from the counter; the seconds s, from the base in the host's page, are known before. R = rate << 24 makes the upper half of a
+ * product of 64 by 64 bits that product >> 40, and its lower half what is left of it. A rate from half as fast to one and a half is
+ * whole in R; beyond that R lacks k = 1 or -1 times the host's own rate:
+ *
+ *     s * R          = a * 2^64 + b           a seconds
+ *     b * 10^9       = c * 2^64 + e           c nanoseconds
+ *     n * R          = f * 2^64 + g           f nanoseconds
+ *     d * rate >> 40 = k * d + a * 10^9 + c + f, and 1 more when e + g has a carry
+ *
+ * Only a product and two sums wait for the counter.
+ */
+import { type Label, memory } from "../asm/operands.ts";
+import { ecx, edx, r8, r9, r10, r11, rax, rcx, rdx, rsp } from "../asm/registers.ts";
+import { RATE_SHIFT, SLOT } from "../vvar/layout.ts";
+import { CLOCK_REALTIME, CLOCK_TAI, type WallClockId } from "./host.ts";
+import { hostClockFor } from "./host-clock.ts";
+import { type Emission, emitReadHost, NANOSECONDS_PER_SECOND, wallWord } from "./wall.ts";
+
+const WORD = 8;
+/** From rate to R. */
+const RATE_SCALE = 64 - RATE_SHIFT;
+
+/**
+ * rdx, rax := the wall at the host's time rdx, rax; r8 is the wall word, r9 the address of the slot. The nanoseconds come out of range
+ * on either side, by some seconds at most. Every caller-saved register but rdi and rsi is lost.
+ */
+const emitDrift = ({ assembler, page }: Emission, { isTai, again }: { isTai: boolean; again: Label }): void => {
+	// r11 = R, rcx = 1 + k
+	assembler.mov(rcx, memory(r9, SLOT.rate));
+	assembler.mov(r11, rcx);
+	assembler.shl(r11, RATE_SCALE);
+	assembler.mov(r10, r11);
+	assembler.sar(r10, RATE_SCALE);
+	assembler.sub(rcx, r10);
+	assembler.sar(rcx, RATE_SHIFT);
+	assembler.add(rcx, 1);
+	// rax = n, r8 = s, r10 = seconds of v + (1 + k) * s, rcx = nanoseconds of v + (1 + k) * n
+	assembler.sub(rax, memory(r9, SLOT.anchorNanoseconds));
+	assembler.sub(rdx, memory(r9, SLOT.anchorSeconds));
+	assembler.mov(r10, rdx);
+	assembler.imul(r10, rcx);
+	assembler.add(r10, memory(r9, SLOT.seconds));
+	if (isTai) assembler.add(r10, memory(r9, SLOT.taiSeconds));
+	assembler.imul(rcx, rax);
+	assembler.add(rcx, memory(r9, SLOT.nanoseconds));
+	assembler.cmp(r8, wallWord(page));
+	assembler.jcc("nz", again);
+	assembler.mov(r8, rdx);
+
+	// rcx += f, r9 = g
+	assembler.unary("imul", r11);
+	assembler.add(rcx, rdx);
+	assembler.mov(r9, rax);
+	// r10 += a, rdx = c, rax = e
+	assembler.mov(rax, r8);
+	assembler.unary("imul", r11);
+	assembler.add(r10, rdx);
+	assembler.mov(edx, NANOSECONDS_PER_SECOND);
+	assembler.unary("mul", rdx);
+
+	assembler.add(rax, r9);
+	assembler.adc(rcx, rdx);
+	assembler.mov(rax, rcx);
+	assembler.mov(rdx, r10);
+};
+
+/**
+ * The internal function of a drifting wall: r8 is the wall word, r9 the address of the slot. ecx := 0 when rdx and rax are the time
+ * (nanoseconds not yet in range), 1 when rax is an error of the host's, -1 when the slot has changed. Keeps rdi and rsi.
+ */
+export const emitDrifting = (emission: Emission, clock: WallClockId): void => {
+	const { assembler } = emission;
+	const [again, leave] = [assembler.label("again"), assembler.label("leave")];
+	const hostClock = hostClockFor(emission, clock === CLOCK_TAI ? CLOCK_REALTIME : clock);
+	// With our caller's and our own return address it aligns the stack for a call.
+	assembler.sub(rsp, WORD);
+	assembler.cfaOffset(2 * WORD);
+	const outOfLine = emitReadHost(emission, { clock: hostClock, failed: leave });
+	emitDrift(emission, { isTai: clock === CLOCK_TAI, again });
+	assembler.xor(ecx, ecx);
+	assembler.bind(leave);
+	assembler.add(rsp, WORD);
+	assembler.cfaOffset(WORD);
+	assembler.ret();
+	assembler.cfaOffset(2 * WORD);
+	assembler.bind(again);
+	assembler.mov(ecx, -1);
+	assembler.jmp(leave);
+	outOfLine();
+};
