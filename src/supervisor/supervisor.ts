@@ -218,10 +218,13 @@ export class Supervisor {
 				if (tid === this.#lead) this.#options.jobStop.programStopped();
 				return;
 			case "event-stop":
+				if (stop.event !== linux.PTRACE_EVENT_STOP) this.#timeCalls?.otherStop(tid);
 				return this.#eventStop(this.#taskOf(tid), stop.event);
 			case "syscall-stop":
+				this.#timeCalls?.otherStop(tid);
 				return this.#syscallStop(this.#taskOf(tid));
 			case "signal-delivery-stop":
+				this.#timeCalls?.otherStop(tid);
 				return this.#signalDelivery(this.#taskOf(tid), stop.signal);
 		}
 	}
