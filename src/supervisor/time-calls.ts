@@ -15,6 +15,7 @@ import type { WallClock } from "../clock/clock.ts";
 import { hostVdsoRange } from "../linux/maps.ts";
 import { interrupt, readRegisters, resume, writeRegisters } from "../linux/ptrace.ts";
 import { Registers } from "../linux/registers.ts";
+import { readMemory, writeMemory } from "../linux/remote-memory.ts";
 import type { Image } from "../vdso/image.ts";
 import { type Architecture, DEADLINE_ARGUMENT, TIME_CALLS, type TimeCall } from "../syscalls/time-calls.ts";
 import { isInVsyscallPage } from "../vsyscall/page.ts";
@@ -57,8 +58,9 @@ interface Process {
 }
 
 const EFAULT = -14n;
-/** Below the red zone, and below what followed-calls.ts uses. */
-const SCRATCH_DISTANCE = 1024n;
+/** Below the red zone. */
+const SCRATCH_DISTANCE = 192n;
+const ITIMERSPEC_SIZE = 32;
 
 const CALLS: Readonly<Record<Architecture, ReadonlyMap<number, TimeCall>>> = {
 	"x86-64": new Map(TIME_CALLS["x86-64"].map((call) => [call.number, call])),
@@ -159,6 +161,9 @@ export class TimeCalls {
 		const address = imageAddress(tid, image);
 		if (rearming === undefined || address === undefined) return false;
 		const scratch = (registers.get("rsp") - SCRATCH_DISTANCE) & ~15n;
+		// A small stack (a goroutine's) may end before that: what stands there comes back.
+		const overwritten = new Uint8Array(ITIMERSPEC_SIZE);
+		if (readMemory(tid, scratch, overwritten) !== ITIMERSPEC_SIZE) return false;
 		const script = rearmPosixTimers(tid, scratch, {
 			timers: this.#timers.of(rearming.process),
 			deadlines: this.#deadlines,
@@ -166,6 +171,7 @@ export class TimeCalls {
 		});
 		callRemotely(tid, address + BigInt(image.syscallOffset), script, () => {
 			// The clock has been changed again meanwhile: the stop that was asked for then has been taken for one of the calls.
+			writeMemory(tid, scratch, overwritten);
 			if (this.#rearmTimers(tid, registers)) return;
 			writeRegisters(tid, registers);
 			resume(tid, 0);
