@@ -157,6 +157,38 @@ const measurePage = (): Readonly<Record<string, number>> => {
 	};
 };
 
+interface TimeCallResult {
+	readonly allowed: number;
+	readonly lookedAt: number;
+	readonly stopped: number;
+	readonly wait: number;
+}
+
+const askFor = (command: readonly string[]): TimeCallResult =>
+	JSON.parse(output([...ONE_PROCESSOR, ...command])) as TimeCallResult;
+
+/** System calls under the filter: natively and under a run in turn, everything on one processor. */
+const measureTimeCalls = (): Readonly<Record<string, number>> => {
+	const command = [build("time-calls.c", "time-calls")];
+	const rounds = Array.from({ length: PAGE_ROUNDS }, () => ({
+		native: askFor(command),
+		run: askFor(under("+10y", ...command)),
+		host: askFor(under("host", ...command)),
+	}));
+	const figure = (of: (round: (typeof rounds)[number]) => number): number => median(rounds.map(of));
+	return {
+		allowedRatio: figure(({ native, run }) => run.allowed / native.allowed),
+		allowedNanoseconds: figure(({ native }) => native.allowed),
+		lookedAtRatio: figure(({ native, run }) => run.lookedAt / native.lookedAt),
+		lookedAtNanoseconds: figure(({ native }) => native.lookedAt),
+		readMicroseconds: figure(({ run }) => run.stopped / 1000),
+		readOfHostClockMicroseconds: figure(({ host }) => host.stopped / 1000),
+		readNativeNanoseconds: figure(({ native }) => native.stopped),
+		waitMicroseconds: figure(({ run }) => run.wait / 1000),
+		waitNativeNanoseconds: figure(({ native }) => native.wait),
+	};
+};
+
 const cpuModel = (): string =>
 	/^model name\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "latin1"))?.[1] ?? cpus()[0]?.model ?? "unknown";
 
@@ -165,6 +197,7 @@ const results = {
 	start: measureStart(),
 	reads: measureReads(),
 	page: measurePage(),
+	timeCalls: measureTimeCalls(),
 	added: {
 		execve: measureExecs([]),
 		"execve, all on one processor": measureExecs(ONE_PROCESSOR),
@@ -192,6 +225,7 @@ for (const [name, { nativeMicroseconds, runMicroseconds, addedMicroseconds }] of
 	);
 }
 for (const [name, value] of Object.entries(results.page)) console.log(`page ${name}: ${value.toFixed(2)}`);
+for (const [name, value] of Object.entries(results.timeCalls)) console.log(`system call ${name}: ${value.toFixed(2)}`);
 const { nodeMs, runMs, ratio } = results.start;
 console.log(
 	`vsyscall run -- true: ${runMs.toFixed(0)} ms; node -e 0: ${nodeMs.toFixed(0)} ms; ratio ${ratio.toFixed(2)}`,

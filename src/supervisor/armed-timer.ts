@@ -27,19 +27,24 @@ export interface TimerState {
 	readonly interval: Nanoseconds;
 }
 
-/** Between the question to the timer and that to the clock the supervisor may have been kept waiting. */
-const TOLERANCE = NANOSECONDS_PER_SECOND / 10n;
+/** What a timer says is rounded, and, on kernels with a coarse clock, by a tick. */
+const TOLERANCE = nanoseconds(NANOSECONDS_PER_SECOND / 100n);
 /** No deadline that is reached is so far away that a timer which never expires has less than this left. */
 const FAR = NEVER / 2n;
 
+/** The host's time before and after the timer was asked: the supervisor may have been kept waiting in between. */
+export interface Asked {
+	readonly from: Nanoseconds;
+	readonly to: Nanoseconds;
+}
+
 /** Whether a timer is still as it was armed, and has something to wait for. */
-export const isAsArmed = (armed: ArmedTimer, { left, interval }: TimerState, hostNow: Nanoseconds): boolean => {
+export const isAsArmed = (armed: ArmedTimer, { left, interval }: TimerState, { from, to }: Asked): boolean => {
 	if (left === 0n || interval !== armed.interval) return false;
 	if (armed.hostTime === NEVER) return left > FAR;
-	const expected = armed.hostTime - hostNow;
 	// A periodic timer has gone on from there.
-	if (expected < 0n && interval > 0n) return left <= interval;
-	return left - expected < TOLERANCE && expected - left < TOLERANCE;
+	if (armed.hostTime < to && interval > 0n) return left <= interval;
+	return left >= armed.hostTime - to - TOLERANCE && left <= armed.hostTime - from + TOLERANCE;
 };
 
 /**

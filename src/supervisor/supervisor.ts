@@ -239,10 +239,13 @@ export class Supervisor {
 				if (tid === this.#lead) this.#options.jobStop.programStopped();
 				return;
 			case "event-stop":
+				if (stop.event !== linux.PTRACE_EVENT_STOP) this.#timeCalls?.otherStop(tid);
 				return this.#eventStop(this.#taskOf(tid), stop.event);
 			case "syscall-stop":
+				this.#timeCalls?.otherStop(tid);
 				return this.#syscallStop(this.#taskOf(tid));
 			case "signal-delivery-stop":
+				this.#timeCalls?.otherStop(tid);
 				return this.#signalDelivery(this.#taskOf(tid), stop.signal);
 		}
 	}
@@ -267,9 +270,9 @@ export class Supervisor {
 	/** The filter has stopped a call, and says why. */
 	#seccompStop(tid: number): void {
 		const reason = eventMessage(tid);
-		if (reason === TIME_CALL["x86-64"]) return this.#timeCalls?.seccompStop(tid, "x86-64");
-		if (reason === TIME_CALL.i386) return this.#timeCalls?.seccompStop(tid, "i386");
-		if (this.#pageCalls === undefined) resume(tid, 0);
+		const architecture = (["x86-64", "i386"] as const).find((name) => TIME_CALL[name] === reason);
+		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
+		else if (this.#pageCalls === undefined) resume(tid, 0);
 		else this.#pageCalls.seccompStop(tid);
 	}
 

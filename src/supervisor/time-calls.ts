@@ -15,6 +15,7 @@ import type { WallClock } from "../clock/clock.ts";
 import { hostVdsoRange } from "../linux/maps.ts";
 import { interrupt, readRegisters, resume, writeRegisters } from "../linux/ptrace.ts";
 import { Registers } from "../linux/registers.ts";
+import { readMemory, writeMemory } from "../linux/remote-memory.ts";
 import type { Image } from "../vdso/image.ts";
 import { type Architecture, DEADLINE_ARGUMENT, TIME_CALLS, type TimeCall } from "../syscalls/time-calls.ts";
 import { isInVsyscallPage } from "../vsyscall/page.ts";
@@ -26,6 +27,7 @@ import { imageAddress } from "./image-address.ts";
 import type { RunClock } from "./run-clock.ts";
 import type { RemoteScript } from "./remote-call.ts";
 import { StoppedCall } from "./stopped-call.ts";
+import { restartByHand } from "./restart.ts";
 import { rearmPosixTimers } from "./timer-script.ts";
 import { Timers } from "./timers.ts";
 
@@ -56,9 +58,9 @@ interface Process {
 }
 
 const EFAULT = -14n;
-/** Below the red zone, and below what followed-calls.ts uses. */
-const SCRATCH_DISTANCE = 1024n;
-const SYS_restart_syscall = 219n;
+/** Below the red zone. */
+const SCRATCH_DISTANCE = 192n;
+const ITIMERSPEC_SIZE = 32;
 
 const CALLS: Readonly<Record<Architecture, ReadonlyMap<number, TimeCall>>> = {
 	"x86-64": new Map(TIME_CALLS["x86-64"].map((call) => [call.number, call])),
@@ -135,24 +137,42 @@ export class TimeCalls {
 		return this.#followed.syscallStop(tid);
 	}
 
+	/**
+	 * A stop of another kind than PTRACE_EVENT_STOP. It has taken the place of the one that was asked for ("any trap clears pending
+	 * STOP trap", ptrace_stop in kernel/signal.c, v6.18), so that is asked for again.
+	 */
+	otherStop(tid: number): void {
+		if (this.#rearming.has(tid)) interrupt(tid);
+	}
+
 	/** A PTRACE_EVENT_STOP. @returns whether the task has something to do for its process; then it will be resumed */
 	eventStop(tid: number): boolean {
+		const registers = new Registers();
+		if (!this.#rearming.has(tid) || !readRegisters(tid, registers)) return false;
+		restartByHand(registers);
+		return this.#rearmTimers(tid, registers);
+	}
+
+	/** @param registers with which the task goes on afterwards */
+	#rearmTimers(tid: number, registers: Registers): boolean {
 		const rearming = this.#rearming.get(tid);
-		if (rearming === undefined) return false;
 		this.#rearming.delete(tid);
 		const { image, callRemotely } = this.#options;
 		const address = imageAddress(tid, image);
-		const registers = new Registers();
-		if (address === undefined || !readRegisters(tid, registers)) return false;
+		if (rearming === undefined || address === undefined) return false;
 		const scratch = (registers.get("rsp") - SCRATCH_DISTANCE) & ~15n;
-		const { process, before } = rearming;
+		// A small stack (a goroutine's) may end before that: what stands there comes back.
+		const overwritten = new Uint8Array(ITIMERSPEC_SIZE);
+		if (readMemory(tid, scratch, overwritten) !== ITIMERSPEC_SIZE) return false;
 		const script = rearmPosixTimers(tid, scratch, {
-			timers: this.#timers.of(process),
+			timers: this.#timers.of(rearming.process),
 			deadlines: this.#deadlines,
-			before,
+			before: rearming.before,
 		});
-		restartByHand(registers);
 		callRemotely(tid, address + BigInt(image.syscallOffset), script, () => {
+			// The clock has been changed again meanwhile: the stop that was asked for then has been taken for one of the calls.
+			writeMemory(tid, scratch, overwritten);
+			if (this.#rearmTimers(tid, registers)) return;
 			writeRegisters(tid, registers);
 			resume(tid, 0);
 		});
@@ -210,29 +230,6 @@ export class TimeCalls {
 		return start === undefined ? undefined : { start, end: start + BigInt(this.#options.image.bytes.length) };
 	}
 }
-
-/**
- * Calls on behalf of a task end the system call that it was interrupted in, so the kernel does not restart it any more: what
- * arch_do_signal_or_restart (arch/x86/kernel/signal.c, v6.18) does without a handler. A handler that waits to run interrupts the
- * call again.
- */
-const restartByHand = (registers: Registers): void => {
-	const restart = RESTARTS.get(BigInt.asIntN(32, registers.get("rax")));
-	const call = registers.get("orig_rax");
-	if (restart === undefined || BigInt.asIntN(32, call) < 0n) return;
-	registers.set("rip", registers.get("rip") - SYSCALL_LENGTH);
-	registers.set("rax", restart === "again" ? call : SYS_restart_syscall);
-	registers.set("orig_rax", -1n);
-};
-
-const SYSCALL_LENGTH = 2n;
-/** ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK. */
-const RESTARTS: ReadonlyMap<bigint, "again" | "block"> = new Map([
-	[-512n, "again"],
-	[-513n, "again"],
-	[-514n, "again"],
-	[-516n, "block"],
-]);
 
 const isWithin = (range: Range | undefined, address: bigint): boolean =>
 	range !== undefined && address >= range.start && address < range.end;

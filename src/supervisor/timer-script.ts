@@ -21,11 +21,12 @@ export function* rearmPosixTimers(
 	for (const [id, { clock, armed }] of timers.posix) {
 		if (armed === undefined) continue;
 		const bytes = new Uint8Array(2 * VALUE);
+		const from = hostRealtime();
 		const found = yield { number: SYS_timer_gettime, args: [BigInt(id), scratch] };
 		const isRead = found === 0n && readMemory(tid, scratch, bytes) === bytes.length;
 		const state = { interval: timeOf(readTime(bytes, 0, "64")), left: timeOf(readTime(bytes, VALUE, "64")) };
 		const hostNow = hostRealtime();
-		if (!isRead || !isAsArmed(armed, state, hostNow)) {
+		if (!isRead || !isAsArmed(armed, state, { from, to: hostNow })) {
 			timers.posix.set(id, { clock, armed: undefined });
 			continue;
 		}

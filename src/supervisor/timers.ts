@@ -89,9 +89,8 @@ export class Timers {
 
 	/** The clock has been changed. @returns the processes whose POSIX timers are to be armed anew */
 	step(before: WallClock): readonly number[] {
-		const hostNow = hostRealtime();
 		for (const [process, { timerfds }] of this.#processes) {
-			for (const descriptor of timerfds.keys()) this.#rearmTimerfd(process, descriptor, { before, hostNow });
+			for (const descriptor of timerfds.keys()) this.#rearmTimerfd(process, descriptor, before);
 		}
 		return [...this.#processes]
 			.filter(([, { posix }]) => [...posix.values()].some(({ armed }) => armed !== undefined))
@@ -137,7 +136,7 @@ export class Timers {
 		const [flags, old] = [stopped.int(1), timerfds.get(descriptor)];
 		this.#settime(stopped, { clock, flags, old }, (armed, before) => {
 			timerfds.set(descriptor, armed);
-			if (before !== undefined) this.#rearmTimerfd(process, descriptor, { before, hostNow: hostRealtime() });
+			if (before !== undefined) this.#rearmTimerfd(process, descriptor, before);
 		});
 	}
 
@@ -192,25 +191,23 @@ export class Timers {
 		const bytes = stopped.read(address, 2 * size);
 		if (bytes === undefined) return;
 		const [interval, left] = [timeOf(readTime(bytes, 0, layout)), timeOf(readTime(bytes, size, layout))];
-		if (!isAsArmed(armed, { left, interval }, hostRealtime())) return;
+		const to = hostRealtime();
+		if (!isAsArmed(armed, { left, interval }, { from: to, to })) return;
 		const { readings } = this.#options;
 		const virtual = nanoseconds(armed.deadline - readings.read(armed.clock));
 		stopped.write(address + BigInt(size), itimerspecBytes(layout, { interval, value: virtual }).subarray(size));
 	}
 
-	#rearmTimerfd(
-		process: number,
-		descriptor: number,
-		step: { readonly before: WallClock; readonly hostNow: ReturnType<typeof hostRealtime> },
-	): void {
+	#rearmTimerfd(process: number, descriptor: number, before: WallClock): void {
 		const { timerfds } = this.of(process);
 		const armed = timerfds.get(descriptor);
 		if (armed === undefined) return;
+		const from = hostRealtime();
 		const isStill = BorrowedTimerfd.with(process, descriptor, (timerfd, state) => {
-			const isOurs =
-				state.clock === armed.clock && state.flags === armed.flags && isAsArmed(armed, state, step.hostNow);
-			if (!isOurs) return false;
-			const deadline = nextExpiration(armed, state, step);
+			const to = hostRealtime();
+			const isOurs = state.clock === armed.clock && state.flags === armed.flags;
+			if (!isOurs || !isAsArmed(armed, state, { from, to })) return false;
+			const deadline = nextExpiration(armed, state, { before, hostNow: to });
 			const hostTime = this.#options.deadlines.hostTime(deadline, armed.clock);
 			timerfds.set(descriptor, { ...armed, deadline, hostTime });
 			const bytes = itimerspecBytes("64", { interval: armed.interval, value: hostTime });

@@ -1,0 +1,145 @@
+/** Waits until a time of the wall clock: as long as natively under every clock, over when the clock says so, and never else. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { build } from "../helpers/fixtures.ts";
+import { has } from "../helpers/requirements.ts";
+import { assertNothingLeft, type Finished, native, runUnder, startVsyscall } from "../helpers/vsyscall.ts";
+import { cleanOutput } from "./programs-clocks.ts";
+
+const TIMEOUT = { timeout: 120_000 };
+const KINDS = [
+	"cond",
+	"sem",
+	"mutex",
+	"rwlock",
+	"nanosleep",
+	"tai",
+	"futex",
+	"lock-pi",
+	"lock-pi2",
+	"requeue-pi",
+	"waitv",
+	"futex-wait",
+	"mq-receive",
+	"mq-send",
+	"timerfd",
+	"timer",
+	"timer-tai",
+] as const;
+
+interface Outcome {
+	/** What the call returned, or -errno. */
+	readonly result: number;
+	/** Signals that a handler got. */
+	readonly handled: number;
+	/** How long it took. */
+	readonly ms: number;
+}
+
+const HOUR_MS = 3_600_000;
+const STEP_SECONDS = 7200;
+
+const outcomeOf = (text: string): Outcome => JSON.parse(text) as Outcome;
+
+const natively = async (...args: readonly string[]): Promise<Outcome> =>
+	outcomeOf(cleanOutput(await native([build("glibc", "wall-waits.c"), ...args])));
+
+/** Runs commands under clocks at the same time: they wait, and cost nothing. */
+const together = async (clocks: readonly string[], command: readonly string[]): Promise<readonly Finished[]> => {
+	const started = clocks.map((clock) => startVsyscall(["run", "--clock", clock, "--", ...command]));
+	const finished = await Promise.all(started.map((run) => run.finished));
+	for (const { mark } of started) await assertNothingLeft(mark);
+	return finished;
+};
+
+const under = async (clocks: readonly string[], ...args: readonly string[]): Promise<readonly Outcome[]> =>
+	(await together(clocks, [build("glibc", "wall-waits.c"), ...args])).map((run) => outcomeOf(cleanOutput(run)));
+
+const assertSame = (found: Outcome, expected: Outcome): void => {
+	const { ms, ...facts } = found;
+	const { ms: expectedMs, ...expectedFacts } = expected;
+	assert.deepEqual(facts, expectedFacts);
+	// Other programs may keep either waiting; what does not convert waits 0 ms or years.
+	assert.ok(ms >= expectedMs / 2 && ms < expectedMs + 5000, `${ms} ms, natively ${expectedMs} ms`);
+};
+
+for (const kind of KINDS) {
+	describe(kind, () => {
+		test("takes as long as natively", TIMEOUT, async (t) => {
+			if (!has(t, "gcc")) return;
+			const expected = await natively(kind, "1000");
+			const clocks = ["host", "+10y", "-10y", "@2031-01-01T00:00:00Z"];
+			for (const outcome of await under(clocks, kind, "1000")) assertSame(outcome, expected);
+		});
+
+		test("is interrupted by a handler as natively", TIMEOUT, async (t) => {
+			if (!has(t, "gcc")) return;
+			for (const flags of [["signal"], ["signal", "restart"]]) {
+				const expected = await natively(kind, "600", ...flags);
+				for (const outcome of await under(["host", "+10y"], kind, "600", ...flags)) assertSame(outcome, expected);
+			}
+		});
+
+		test("is over when another process sets the clock behind its deadline", TIMEOUT, async (t) => {
+			if (!has(t, "gcc")) return;
+			const expected = { ...(await natively(kind, "100")), ms: 100 };
+			const clocks = ["host", "+10y", "-10y", "+10y frozen"];
+			const found = await under(clocks, kind, String(HOUR_MS), "step", String(STEP_SECONDS));
+			for (const outcome of found) assertSame(outcome, expected);
+		});
+
+		test("goes on when the clock is set back, and is over when it is set on", TIMEOUT, async (t) => {
+			if (!has(t, "gcc")) return;
+			const expected = { ...(await natively(kind, "100")), ms: 400 };
+			for (const outcome of await under(["host", "+10y"], kind, "2000", "twice")) assertSame(outcome, expected);
+		});
+
+		test("is over at once when a wall that stands is at the deadline", TIMEOUT, async (t) => {
+			if (!has(t, "gcc")) return;
+			const expected = { ...(await natively(kind, "-1000")), ms: 0 };
+			for (const ms of ["0", "-1000"]) {
+				for (const outcome of await under(["+10y frozen"], kind, ms)) assertSame(outcome, expected);
+			}
+		});
+
+		test("misses no step: 100 that come while the wait begins", TIMEOUT, async (t) => {
+			if (!has(t, "gcc")) return;
+			const text = cleanOutput(
+				await runUnder("+10y", [build("glibc", "wall-waits.c"), kind, String(HOUR_MS), "storm", "100"], {
+					timeoutMs: 110_000,
+				}),
+			);
+			assert.equal((JSON.parse(text) as { wrong: number }).wrong, 0);
+		});
+	});
+}
+
+test("a deadline that never comes under a wall that stands does not end", TIMEOUT, async (t) => {
+	if (!has(t, "gcc", "timeout")) return;
+	const program = build("glibc", "wall-waits.c");
+	for (const kind of ["cond", "nanosleep", "timerfd", "timer", "mq-receive"]) {
+		const { exitCode, stdout } = await runUnder("frozen", ["timeout", "1", program, kind, "100"]);
+		assert.deepEqual([kind, exitCode, stdout], [kind, 124, ""]);
+	}
+});
+
+for (const clock of ["host", "+10y"]) {
+	test(`under ${clock} calls leave registers, red zone and structures as they are natively`, TIMEOUT, async (t) => {
+		if (!has(t, "gcc")) return;
+		const program = build("glibc", "call-registers.c");
+		const expected = cleanOutput(await native([program, "200"]));
+		assert.equal(cleanOutput(await runUnder(clock, [program, "200"])), expected);
+	});
+}
+
+for (const clock of ["host", "+10y", "-10y"]) {
+	test(`goroutines wait as long as natively under ${clock}`, TIMEOUT, async (t) => {
+		if (!has(t, "go")) return;
+		const output = cleanOutput(await runUnder(clock, [build("go", "go-wall.go")]));
+		const { slept, waited, difference, ...facts } = JSON.parse(output) as Record<string, number>;
+		assert.deepEqual(facts, { failed: 0, read: 8, expirations: 1 });
+		assert.ok(difference === 0 || difference === 1, `time.Now is ${difference} s from the system call`);
+		assert.ok(slept !== undefined && slept >= 200 && slept < 20_000, `slept ${slept} ms`);
+		assert.ok(waited !== undefined && waited >= 900 && waited < 20_000, `waited ${waited} ms`);
+	});
+}
