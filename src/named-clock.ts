@@ -40,6 +40,8 @@ export interface ClockState {
 }
 
 const MILLISECOND = 1_000_000n;
+/** More than a change takes until it shows. */
+const CHANGE_NANOSECONDS = 100_000n;
 
 const milliseconds = (value: number, what: string): bigint => {
 	if (!Number.isFinite(value))
@@ -126,7 +128,8 @@ export class Clock {
 
 	/** Makes the clock stand where it is. */
 	async freeze(): Promise<Instant> {
-		return this.#change(freeze);
+		this.#file.change(freeze, CHANGE_NANOSECONDS);
+		return this.now();
 	}
 
 	/** Lets a clock that stands go on from where it stands. */

@@ -43,9 +43,6 @@ const OPEN = constants.O_RDWR | constants.O_NOFOLLOW;
 /** The clock at a moment of the host's CLOCK_REALTIME -> the clock that it becomes. Called while nobody else changes it. */
 export type ClockChange = (clock: WallClock, host: Nanoseconds) => WallClock;
 
-/** Nanoseconds that a change may take until it shows, so that a clock which is made to stand stands at an instant still to come. */
-const AHEAD = 100_000n;
-
 const isFromThisBoot = (page: Uint8Array): boolean => {
 	const now = bootId();
 	return now.every((byte) => byte === 0) || now.every((byte, index) => page[PAGE.bootId + index] === byte);
@@ -163,19 +160,18 @@ export class ClockFile {
 	/**
 	 * Changes the clock, for every process on it at its next read.
 	 *
-	 * `change` is asked with a moment just ahead, and again when that has passed before the change could be seen: a clock that is made to
-	 * stand never stands at an instant that somebody has already read past.
-	 *
+	 * @param ahead nanoseconds: `change` is asked with a moment that much ahead, and again when that has passed before the change
+	 * could be seen. So a clock that is made to stand where it is never stands at an instant that somebody has already read past.
 	 * @throws {VsyscallError} ERR_VSYSCALL_CLOCK when another process holds the lock and does not go on; whatever `change` throws.
 	 */
-	change(change: ClockChange): WallClock {
+	change(change: ClockChange, ahead = 0n): WallClock {
 		const result = withFileLock(this.fd, () => {
 			const before = this.clock;
 			for (;;) {
-				const moment = nanoseconds(hostRealtime() + AHEAD);
+				const moment = nanoseconds(hostRealtime() + ahead);
 				const after = change(before, moment);
 				this.#page.push(after);
-				if (after.kind === "frozen" && hostRealtime() > moment) continue;
+				if (ahead > 0n && hostRealtime() > moment) continue;
 				futimesSync(this.fd, new Date(), new Date());
 				return after;
 			}

@@ -40,7 +40,3 @@ export const hostDeadline = (clock: WallClock, deadline: Nanoseconds): HostDeadl
 			return clock.at < deadline ? { kind: "never" } : { kind: "past" };
 	}
 };
-
-/** The clock after it has been set to `wall` at a moment of the host. A clock that stands goes on standing, there. */
-export const setClock = (clock: WallClock, wall: Nanoseconds, realtime: Nanoseconds): WallClock =>
-	clock.kind === "frozen" ? { kind: "frozen", at: wall } : { kind: "offset", offset: nanoseconds(wall - realtime) };

@@ -5,10 +5,11 @@
  * clock instead of setting it (frequency, tick, status, the distance of TAI) and the time zone belong to the host: -EPERM, as
  * the kernel says to everybody without CAP_SYS_TIME.
  */
-import { setClock } from "../clock/deadline.ts";
+import { wallTime } from "../clock/clock.ts";
+import { setWall } from "../clock/steering.ts";
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
-import { hostMonotonic, hostRealtime } from "../linux/host-vdso.ts";
+import { hostMonotonic } from "../linux/host-vdso.ts";
 import type { TimeCallName } from "../syscalls/time-calls.ts";
 import {
 	hasValidNanoseconds,
@@ -44,25 +45,33 @@ export interface ClockSetting {
 	readonly readings: WallReadings;
 }
 
-const setWall = ({ clock }: ClockSetting, wall: Nanoseconds): bigint => {
-	if (!canBeSet(wall)) return EINVAL;
-	clock.push(setClock(clock.current, wall, hostRealtime()));
-	return 0n;
+/** @param wall what the clock is to show, of what it shows now */
+const moveTo = ({ clock }: ClockSetting, wall: (shown: Nanoseconds) => Nanoseconds): bigint => {
+	let result = 0n;
+	clock.change((current, host) => {
+		const next = wall(wallTime(current, host));
+		if (canBeSet(next)) return setWall(current, next, host);
+		result = EINVAL;
+		return current;
+	});
+	return result;
 };
+
+const moveToTime = (setting: ClockSetting, wall: Nanoseconds): bigint => moveTo(setting, () => wall);
 
 const clockSettime = (stopped: StoppedCall, setting: ClockSetting): bigint => {
 	const { layout } = stopped.call;
 	const bytes = stopped.read(stopped.argument(1), timespecSize(layout));
 	if (bytes === undefined) return EFAULT;
 	const words = readTime(bytes, 0, layout);
-	return hasValidNanoseconds(words) ? setWall(setting, timeOf(words)) : EINVAL;
+	return hasValidNanoseconds(words) ? moveToTime(setting, timeOf(words)) : EINVAL;
 };
 
 const stime = (stopped: StoppedCall, setting: ClockSetting): bigint => {
 	const { layout } = stopped.call;
 	const bytes = stopped.read(stopped.argument(0), wordSize(layout));
 	if (bytes === undefined) return EFAULT;
-	return setWall(setting, nanoseconds(readWord(bytes, 0, layout) * NANOSECONDS_PER_SECOND));
+	return moveToTime(setting, nanoseconds(readWord(bytes, 0, layout) * NANOSECONDS_PER_SECOND));
 };
 
 const TIMEZONE_SIZE = 8;
@@ -81,7 +90,7 @@ const settimeofday = (stopped: StoppedCall, setting: ClockSetting): bigint => {
 		wall = timeOf(words);
 	}
 	if (zone !== 0n) return stopped.read(zone, TIMEZONE_SIZE) === undefined ? EFAULT : EPERM;
-	return wall === undefined ? 0n : setWall(setting, wall);
+	return wall === undefined ? 0n : moveToTime(setting, wall);
 };
 
 type Movement = { readonly by: Nanoseconds } | { readonly refusal: bigint } | "none";
@@ -111,7 +120,7 @@ const adjust = (stopped: StoppedCall, address: bigint, setting: ClockSetting): b
 	const { modes } = timex;
 	const moved = movement(timex);
 	if (moved !== "none") {
-		const result = "by" in moved ? setWall(setting, nanoseconds(setting.readings.wall() + moved.by)) : moved.refusal;
+		const result = "by" in moved ? moveTo(setting, (shown) => nanoseconds(shown + moved.by)) : moved.refusal;
 		if (result !== 0n) return result;
 	}
 	const host = new Timex("64");

@@ -4,8 +4,9 @@
  * One file serves the whole tree of a run. The page of a named clock is in a file of its own, which other runs map too; then the one
  * that stands behind the image is not used.
  */
-import type { ClockFile } from "../clock-file/clock-file.ts";
+import type { ClockChange, ClockFile } from "../clock-file/clock-file.ts";
 import { afterRead, type WallClock, wallTime } from "../clock/clock.ts";
+import { hostRealtime } from "../linux/host-vdso.ts";
 import { createMemoryFile, fillFile, mapShared, sealAgainstWriting } from "../linux/memfd.ts";
 import { pidInProc } from "../linux/proc-file.ts";
 import type { Nanoseconds } from "../units.ts";
@@ -54,7 +55,7 @@ export class PageFile implements RunClock {
 		this.#fillFurther(this.fd);
 		this.#page = mapShared(this.fd, image.pageFileOffset, PAGE_SIZE);
 		this.#pages = [new VvarPage(this.#page, taiSeconds)];
-		if (!("fd" in clock)) this.push(clock);
+		if (!("fd" in clock)) this.#store(clock);
 		sealAgainstWriting(this.fd);
 	}
 
@@ -90,9 +91,9 @@ export class PageFile implements RunClock {
 		return wallTime(current, host);
 	}
 
-	push(clock: WallClock): void {
+	change(change: ClockChange): void {
 		const before = this.current;
-		this.#store(clock);
+		this.#store(change(before, hostRealtime()));
 		for (const listener of this.#listeners) listener(before);
 	}
 

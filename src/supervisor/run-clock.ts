@@ -1,5 +1,5 @@
 /** The clock of a run, as the supervisor sees it: what it is now, how it is changed, and who must know when it has been. */
-import type { ClockFile } from "../clock-file/clock-file.ts";
+import type { ClockChange, ClockFile } from "../clock-file/clock-file.ts";
 import { type WallClock, wallTime } from "../clock/clock.ts";
 import type { Nanoseconds } from "../units.ts";
 
@@ -10,8 +10,8 @@ export interface RunClock {
 	 * which is nothing that the listeners need to know.
 	 */
 	read(host: Nanoseconds): Nanoseconds;
-	/** Makes another clock the time of every process, at its next read; then the listeners are told. */
-	push(clock: WallClock): void;
+	/** Makes another clock of it, for every process at its next read; then the listeners are told. Nobody else changes it meanwhile. */
+	change(change: ClockChange): void;
 	/** @param listener called after each change, with the clock that was there before */
 	onStep(listener: (before: WallClock) => void): void;
 }
@@ -44,8 +44,8 @@ export class NamedRunClock implements RunClock {
 		return wallTime(before, host);
 	}
 
-	push(clock: WallClock): void {
-		this.#file.change(() => clock);
+	change(change: ClockChange): void {
+		this.#file.change(change);
 		this.look();
 	}
 

@@ -225,7 +225,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		filter,
 		isFilterOptional,
 	});
-	const stopFollowing = options.followed && follow(options.followed, (next) => clock.push(next));
+	const stopFollowing = options.followed && follow(options.followed, (next) => clock.change(() => next));
 	await untilOver(supervisor, named);
 	stopFollowing?.();
 	if (program.filterError !== 0) {

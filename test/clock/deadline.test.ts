@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { type WallClock, wallTime } from "../../src/clock/clock.ts";
-import { hostDeadline, setClock } from "../../src/clock/deadline.ts";
+import { hostDeadline } from "../../src/clock/deadline.ts";
 import { type Nanoseconds, nanoseconds } from "../../src/units.ts";
 
 const LIMIT = 10n ** 21n;
@@ -12,6 +12,10 @@ const clock: fc.Arbitrary<WallClock> = fc.oneof(
 	fc.constant({ kind: "host" } as const),
 	time.map((offset) => ({ kind: "offset", offset }) as const),
 	time.map((at) => ({ kind: "frozen", at }) as const),
+	fc
+		.record({ hostAnchor: time, at: time, rate: fc.bigInt(-(2n ** 40n) + 1n, 2n ** 40n - 1n) })
+		.map((drift) => ({ kind: "drift", ...drift }) as const),
+	fc.record({ at: time, by: time }).map((step) => ({ kind: "step", ...step }) as const),
 );
 
 describe("the host's deadline", () => {
@@ -32,15 +36,4 @@ describe("the host's deadline", () => {
 		assert.deepEqual(hostDeadline({ kind: "frozen", at }, at), { kind: "past" });
 		assert.deepEqual(hostDeadline({ kind: "frozen", at }, nanoseconds(6n)), { kind: "never" });
 	});
-});
-
-test("a clock that has been set shows that time at that moment, and goes on as before", () => {
-	fc.assert(
-		fc.property(clock, time, time, time, (wall, to, now, later) => {
-			const set = setClock(wall, to, now);
-			assert.equal(wallTime(set, now), to);
-			const passed = wallTime(wall, nanoseconds(now + later)) - wallTime(wall, now);
-			assert.equal(wallTime(set, nanoseconds(now + later)) - to, passed);
-		}),
-	);
 });
