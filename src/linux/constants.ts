@@ -32,6 +32,7 @@ export const SYS_prlimit64 = 302;
 export const SYS_process_vm_readv = 310;
 export const SYS_process_vm_writev = 311;
 export const SYS_kcmp = 312;
+export const SYS_seccomp = 317;
 export const SYS_memfd_create = 319;
 export const SYS_pidfd_open = 434;
 export const SYS_pidfd_getfd = 438;
@@ -134,7 +135,14 @@ export const AT_NULL = 0;
 export const AT_SYSINFO_EHDR = 33;
 
 // timerfd_create(2)
+export const TFD_TIMER_CANCEL_ON_SET = 2;
 export const TFD_IOC_SET_TICKS = 0x4008_5400;
+
+// seccomp(2)
+export const SECCOMP_SET_MODE_FILTER = 1;
+export const SECCOMP_FILTER_FLAG_TSYNC = 1;
+/** Leaves the mitigation of speculative store bypass as it is: kernels before 5.16 switch it on for filtered tasks otherwise. */
+export const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
 
 // ioctl_tty(2)
 export const TIOCGPGRP = 0x540f;

@@ -28,7 +28,7 @@ import {
 	type TimeCall,
 } from "../syscalls/time-calls.ts";
 import { VSYSCALL_SIZE, VSYSCALL_START, VSYSCALLS } from "../vsyscall/page.ts";
-import { SIGSEGV, SYS_rt_sigaction } from "./constants.ts";
+import { SIGSEGV, SYS_read, SYS_rt_sigaction } from "./constants.ts";
 
 /**
  * What PTRACE_GETEVENTMSG says at a stop: why the filter has stopped the task. Other words come from a filter of the program's own:
@@ -38,6 +38,9 @@ export const PAGE_CALL = 0x7673;
 export const SEGV_ACTION = 0x7674;
 /** A call of syscalls/time-calls.ts that may mean the wall clock, by the architecture whose number it has. */
 export const TIME_CALL: Readonly<Record<Architecture, number>> = { "x86-64": 0x7675, i386: 0x7676 };
+
+/** A read of a descriptor that is watched (buildReadFilter). */
+export const WATCHED_READ = 5;
 
 export interface FilterOptions {
 	/** Stops calls of the vsyscall page, told by the instruction pointer: on hosts that serve it. */
@@ -182,11 +185,11 @@ const ifArchitecture = (architecture: Architecture, block: readonly Instruction[
 	...block,
 ];
 
-export const buildFilter = (options: FilterOptions): Uint8Array => {
+const assemble = (rulesOf: (architecture: Architecture) => readonly Rule[]): Uint8Array => {
 	const instructions = [
 		{ code: BPF_LD_W_ABS, k: DATA.arch },
 		...(["x86-64", "i386"] as const).flatMap((architecture) => {
-			const rules = rulesFor(architecture, options);
+			const rules = rulesOf(architecture);
 			return rules.length === 0 ? [] : ifArchitecture(architecture, callInstructions(rules));
 		}),
 		ALLOW,
@@ -201,3 +204,14 @@ export const buildFilter = (options: FilterOptions): Uint8Array => {
 	});
 	return bytes;
 };
+
+export const buildFilter = (options: FilterOptions): Uint8Array =>
+	assemble((architecture) => rulesFor(architecture, options));
+
+/** A filter on top of the other: stops read(descriptor, ...). */
+export const buildReadFilter = (descriptor: number): Uint8Array =>
+	assemble((architecture) =>
+		architecture === "i386"
+			? []
+			: [{ number: SYS_read, tests: [testLines({ argument: 0, isOneOf: [descriptor] })], reason: WATCHED_READ }],
+	);

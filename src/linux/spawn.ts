@@ -64,10 +64,6 @@ const SYS_rt_sigprocmask = 14;
 const SYS_execve = 59;
 const SYS_getppid = 110;
 const SYS_prctl = 157;
-const SYS_seccomp = 317;
-const SECCOMP_SET_MODE_FILTER = 1;
-/** Leaves the mitigation of speculative store bypass as it is: kernels before 5.16 switch it on for filtered tasks otherwise. */
-const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
 const EACCES = 13;
 const SYS_exit_group = 231;
@@ -95,10 +91,10 @@ const emitFilter = (assembler: Assembler, call: (number: number) => void, exit: 
 	assembler.test(eax, eax);
 	assembler.jcc("z", done);
 	assembler.bind(install);
-	assembler.mov(edi, SECCOMP_SET_MODE_FILTER);
-	assembler.mov(esi, SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+	assembler.mov(edi, linux.SECCOMP_SET_MODE_FILTER);
+	assembler.mov(esi, linux.SECCOMP_FILTER_FLAG_SPEC_ALLOW);
 	assembler.lea(rdx, field("filter"));
-	call(SYS_seccomp);
+	call(linux.SYS_seccomp);
 	assembler.test(eax, eax);
 	assembler.jcc("z", done);
 	assembler.cmp(eax, -EACCES);

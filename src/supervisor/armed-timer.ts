@@ -18,6 +18,8 @@ export interface ArmedTimer {
 	readonly interval: Nanoseconds;
 	/** Of timerfd_settime. */
 	readonly flags: number;
+	/** The clock has been set since: the next read fails with ECANCELED (TFD_TIMER_CANCEL_ON_SET). */
+	readonly isCancelled?: boolean;
 }
 
 /** What a timer says of itself. */

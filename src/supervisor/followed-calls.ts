@@ -35,8 +35,8 @@ export interface Followed {
 	readonly isWait: boolean;
 	/** Another structure for the one at an argument. */
 	readonly instead?: { readonly argument: number; readonly bytes: Uint8Array };
-	/** Called at the exit, before the thread goes on. */
-	readonly finished?: (result: bigint, stopped: StoppedCall) => void;
+	/** Called at the exit, before the thread goes on. @returns "taken" when it will be resumed by somebody else */
+	readonly finished?: (result: bigint, stopped: StoppedCall) => "taken" | undefined;
 }
 
 export class FollowedCalls {
@@ -69,8 +69,7 @@ export class FollowedCalls {
 		if (hasStaleRestart || substitution !== undefined) writeRegisters(tid, stopped.registers);
 		const overwritten = substitution?.overwritten;
 		if (overwritten !== undefined) stopped.write(overwritten.address, overwritten.bytes);
-		followed.finished?.(result, stopped);
-		resume(tid, 0);
+		if (followed.finished?.(result, stopped) !== "taken") resume(tid, 0);
 		return true;
 	}
 

@@ -12,7 +12,7 @@ import { syscallResult } from "../linux/ffi.ts";
 import { signalName } from "../linux/exit.ts";
 import { eventMessage, listen, readRegisters, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
 import { Registers } from "../linux/registers.ts";
-import { TIME_CALL } from "../linux/seccomp.ts";
+import { TIME_CALL, WATCHED_READ } from "../linux/seccomp.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
@@ -271,6 +271,7 @@ export class Supervisor {
 	#seccompStop(tid: number): void {
 		const reason = eventMessage(tid);
 		const architecture = (["x86-64", "i386"] as const).find((name) => TIME_CALL[name] === reason);
+		if (reason === WATCHED_READ && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid);
 		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
 		else if (this.#pageCalls === undefined) resume(tid, 0);
 		else this.#pageCalls.seccompStop(tid);

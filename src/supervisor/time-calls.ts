@@ -30,6 +30,7 @@ import { StoppedCall } from "./stopped-call.ts";
 import { restartByHand } from "./restart.ts";
 import { rearmPosixTimers } from "./timer-script.ts";
 import { Timers } from "./timers.ts";
+import { watchReads } from "./watch-reads.ts";
 
 export interface TimeCallOptions {
 	readonly clock: RunClock;
@@ -58,9 +59,10 @@ interface Process {
 }
 
 const EFAULT = -14n;
-/** Below the red zone. */
-const SCRATCH_DISTANCE = 192n;
-const ITIMERSPEC_SIZE = 32;
+const READ: TimeCall = { name: "read", number: 0, layout: "64" };
+const RED_ZONE = 128n;
+/** What the scripts need: an itimerspec, or a sock_fprog with its filter. */
+const SCRATCH_SIZE = 256;
 
 const CALLS: Readonly<Record<Architecture, ReadonlyMap<number, TimeCall>>> = {
 	"x86-64": new Map(TIME_CALLS["x86-64"].map((call) => [call.number, call])),
@@ -87,6 +89,7 @@ export class TimeCalls {
 			calls: this.#followed,
 			clock: () => options.clock.current,
 			rearmPosix: (process, before) => this.#rearm(process, before),
+			watchReads: (tid, descriptor) => this.#watchReads(tid, descriptor),
 		});
 		options.clock.onStep((before) => {
 			this.#followed.restartWaits();
@@ -132,6 +135,14 @@ export class TimeCalls {
 		else this.#dispatch(new StoppedCall(tid, architecture, call, registers));
 	}
 
+	/** A read of a descriptor that is watched. Resumes the task. */
+	readStop(tid: number): void {
+		const registers = new Registers();
+		if (!readRegisters(tid, registers)) return;
+		const stopped = new StoppedCall(tid, "x86-64", READ, registers);
+		this.#timers.stopped(stopped, this.#options.processOf(tid));
+	}
+
 	/** A syscall-stop. @returns whether it was the exit of a call that is followed; then the task has been resumed */
 	syscallStop(tid: number): boolean {
 		return this.#followed.syscallStop(tid);
@@ -157,21 +168,37 @@ export class TimeCalls {
 	#rearmTimers(tid: number, registers: Registers): boolean {
 		const rearming = this.#rearming.get(tid);
 		this.#rearming.delete(tid);
+		if (rearming === undefined) return false;
+		const { process, before } = rearming;
+		const setup = { timers: this.#timers.posix(process), deadlines: this.#deadlines, before };
+		return this.#callRemotely(tid, registers, (scratch) => rearmPosixTimers(tid, scratch, setup));
+	}
+
+	/** Lets reads of a descriptor stop from now on, by calls in a task that is at the exit of another, which has succeeded. */
+	#watchReads(tid: number, descriptor: number): boolean {
+		const registers = new Registers();
+		if (!readRegisters(tid, registers)) return false;
+		registers.set("orig_rax", -1n);
+		return this.#callRemotely(tid, registers, (scratch) => watchReads(tid, descriptor, scratch));
+	}
+
+	/**
+	 * Runs a script on behalf of a stopped task, which then goes on.
+	 *
+	 * @param registers with which it goes on
+	 * @param make given the address of SCRATCH_SIZE bytes of memory
+	 * @returns false when it cannot be run: the task is as it was
+	 */
+	#callRemotely(tid: number, registers: Registers, make: (scratch: bigint) => RemoteScript<void>): boolean {
 		const { image, callRemotely } = this.#options;
 		const address = imageAddress(tid, image);
-		if (rearming === undefined || address === undefined) return false;
-		const scratch = (registers.get("rsp") - SCRATCH_DISTANCE) & ~15n;
+		const scratch = (registers.get("rsp") - RED_ZONE - BigInt(SCRATCH_SIZE)) & ~15n;
 		// A small stack (a goroutine's) may end before that: what stands there comes back.
-		const overwritten = new Uint8Array(ITIMERSPEC_SIZE);
-		if (readMemory(tid, scratch, overwritten) !== ITIMERSPEC_SIZE) return false;
-		const script = rearmPosixTimers(tid, scratch, {
-			timers: this.#timers.of(rearming.process),
-			deadlines: this.#deadlines,
-			before: rearming.before,
-		});
-		callRemotely(tid, address + BigInt(image.syscallOffset), script, () => {
-			// The clock has been changed again meanwhile: the stop that was asked for then has been taken for one of the calls.
+		const overwritten = new Uint8Array(SCRATCH_SIZE);
+		if (address === undefined || readMemory(tid, scratch, overwritten) !== SCRATCH_SIZE) return false;
+		callRemotely(tid, address + BigInt(image.syscallOffset), make(scratch), () => {
 			writeMemory(tid, scratch, overwritten);
+			// The clock has been changed meanwhile: the stop that was asked for then has been taken for one of the calls.
 			if (this.#rearmTimers(tid, registers)) return;
 			writeRegisters(tid, registers);
 			resume(tid, 0);

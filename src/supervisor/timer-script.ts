@@ -8,7 +8,7 @@ import { itimerspecBytes, readTime, timeOf, timespecSize, writeDeadline } from "
 import { isAsArmed, nextExpiration } from "./armed-timer.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { RemoteScript } from "./remote-call.ts";
-import type { ProcessTimers } from "./timers.ts";
+import type { PosixTimers } from "./timers.ts";
 
 const VALUE = timespecSize("64");
 
@@ -16,9 +16,9 @@ const VALUE = timespecSize("64");
 export function* rearmPosixTimers(
 	tid: number,
 	scratch: bigint,
-	{ timers, deadlines, before }: { timers: ProcessTimers; deadlines: Deadlines; before: WallClock },
+	{ timers, deadlines, before }: { timers: PosixTimers; deadlines: Deadlines; before: WallClock },
 ): RemoteScript<void> {
-	for (const [id, { clock, armed }] of timers.posix) {
+	for (const [id, { clock, armed }] of timers) {
 		if (armed === undefined) continue;
 		const bytes = new Uint8Array(2 * VALUE);
 		const from = hostRealtime();
@@ -27,12 +27,12 @@ export function* rearmPosixTimers(
 		const state = { interval: timeOf(readTime(bytes, 0, "64")), left: timeOf(readTime(bytes, VALUE, "64")) };
 		const hostNow = hostRealtime();
 		if (!isRead || !isAsArmed(armed, state, { from, to: hostNow })) {
-			timers.posix.set(id, { clock, armed: undefined });
+			timers.set(id, { clock, armed: undefined });
 			continue;
 		}
 		const deadline = nextExpiration(armed, state, { before, hostNow });
 		const hostTime = deadlines.hostTime(deadline, clock);
-		timers.posix.set(id, { clock, armed: { ...armed, deadline, hostTime } });
+		timers.set(id, { clock, armed: { ...armed, deadline, hostTime } });
 		const again = itimerspecBytes("64", { interval: armed.interval, value: hostTime });
 		writeDeadline(again, VALUE, "64", hostTime);
 		if (writeMemory(tid, scratch, again) !== again.length) continue;

@@ -52,7 +52,9 @@ export type TimeCallName =
 	| "futex_waitv"
 	| "futex_wait"
 	| "mq_timedsend"
-	| "mq_timedreceive";
+	| "mq_timedreceive"
+	/** Of a timerfd that is cancelled when the clock is set: in no table, since the descriptor decides. */
+	| "read";
 
 export interface TimeCall {
 	readonly name: TimeCallName;
