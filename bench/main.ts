@@ -36,15 +36,17 @@ const build = (source: string, output: string, ...flags: readonly string[]): str
 	return `${BUILT}/${output}`;
 };
 
-const under = (clock: string, ...command: readonly string[]): readonly string[] => [
+const runWith = (flags: readonly string[], ...command: readonly string[]): readonly string[] => [
 	process.execPath,
 	CLI,
 	"run",
-	"--clock",
-	clock,
+	...flags,
 	"--",
 	...command,
 ];
+
+const under = (clock: string, ...command: readonly string[]): readonly string[] =>
+	runWith(["--clock", clock], ...command);
 
 const output = ([file = "", ...args]: readonly string[]): string => {
 	const result = spawnSync(file, args, { encoding: "utf8", maxBuffer: 1 << 26 });
@@ -58,11 +60,25 @@ const milliseconds = (command: readonly string[]): number => {
 	return Number(process.hrtime.bigint() - start) / 1e6;
 };
 
-const CLOCKS = ["host", "+10y", "+10y1ms", "+1000y", "+10y frozen"] as const;
+/** The columns of the table: what a run is given. */
+const RUNS = [
+	["--clock", "host"],
+	["--clock", "+10y"],
+	["--clock", "+10y1ms"],
+	["--clock", "+1000y"],
+	["--clock", "+10y frozen"],
+	["--clock", "+10y", "--reads=relaxed"],
+	["--clock", "+10y", "--reads=coarse"],
+] as const;
+/** "+10y --reads=coarse" */
+const nameOf = ([, ...rest]: readonly string[]): string => rest.join(" ");
+const COLUMNS = RUNS.map(nameOf);
 
 const measureReads = (): Readonly<Record<string, ReadResult>> => {
 	const reads = build("reads.c", "reads");
-	return Object.fromEntries(CLOCKS.map((clock) => [clock, JSON.parse(output(under(clock, reads))) as ReadResult]));
+	return Object.fromEntries(
+		RUNS.map((flags) => [nameOf(flags), JSON.parse(output(runWith(flags, reads))) as ReadResult]),
+	);
 };
 
 const ROUNDS = 15;
@@ -211,12 +227,12 @@ mkdirSync(new URL("results", `file://${ROOT}bench/`), { recursive: true });
 writeFileSync(file, `${JSON.stringify(results, undefined, "\t")}\n`);
 
 const row = (...cells: readonly string[]): void => console.log(`| ${cells.join(" | ")} |`);
-row("one read, host's vDSO = 1", ...CLOCKS.map((clock) => `\`${clock}\``));
-row("---", ...CLOCKS.map(() => "---:"));
+row("one read, host's vDSO = 1", ...COLUMNS.map((column) => `\`${column}\``));
+row("---", ...COLUMNS.map(() => "---:"));
 for (const { name } of results.reads["host"]?.functions ?? []) {
-	const ratioUnder = (clock: string): string =>
-		results.reads[clock]?.functions.find((entry) => entry.name === name)?.ratio.toFixed(2) ?? "";
-	row(name, ...CLOCKS.map(ratioUnder));
+	const ratioUnder = (column: string): string =>
+		results.reads[column]?.functions.find((entry) => entry.name === name)?.ratio.toFixed(2) ?? "";
+	row(name, ...COLUMNS.map(ratioUnder));
 }
 console.log("");
 for (const [name, { nativeMicroseconds, runMicroseconds, addedMicroseconds }] of Object.entries(results.added)) {

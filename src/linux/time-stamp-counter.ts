@@ -21,8 +21,8 @@ export const readCounterFacts = (): CounterFacts => ({
 
 /** Why the counter cannot be read without order, or undefined when it can. */
 export const counterFault = (fine: HostVdso["fine"], { cpuinfo, clockSource }: CounterFacts): string | undefined => {
-	const missing = INVARIANT.find((flag) => !new RegExp(`^flags\\s*:.*\\b${flag}\\b`, "m").test(cpuinfo));
-	if (missing !== undefined) return `the processor's is not invariant (/proc/cpuinfo lacks ${missing})`;
 	if (clockSource !== "" && clockSource !== "tsc") return `the host's clock source is ${clockSource}`;
-	return fine === undefined ? "the layout of this kernel's vvar page is not known" : undefined;
+	if (fine === undefined) return "the layout of this kernel's vvar page is not known";
+	const missing = INVARIANT.find((flag) => !new RegExp(`^flags\\s*:.*\\b${flag}\\b`, "m").test(cpuinfo));
+	return missing === undefined ? undefined : `the processor's is not invariant (/proc/cpuinfo lacks ${missing})`;
 };

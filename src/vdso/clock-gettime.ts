@@ -75,7 +75,7 @@ export const emitClockGettime = (emission: Emission): void => {
 		else assembler.cmp(edi, id);
 		assembler.jcc("nz", next);
 		if (isWall(id)) {
-			outOfLine.push(emitReadWall(emission, { clock: id, trap, failed }));
+			outOfLine.push(emitReadWall(emission, { clock: id, trap, failed, finish: () => emitStore(emission) }));
 			emitStore(emission);
 		} else outOfLine.push(emitPlainClock(emission, id, { forward, failed }));
 		assembler.bind(next);

@@ -28,30 +28,30 @@ const RATE_SCALE = 64 - RATE_SHIFT;
  * rdx, rax := the wall at the host's time rdx, rax; r8 is the wall word, r9 the address of the slot. The nanoseconds come out of range
  * on either side, by some seconds at most. Every caller-saved register but rdi and rsi is lost.
  */
-const emitDrift = ({ assembler, page }: Emission, { isTai, again }: { isTai: boolean; again: Label }): void => {
-	// r11 = R, rcx = 1 + k
-	assembler.mov(rcx, memory(r9, SLOT.rate));
-	assembler.mov(r11, rcx);
-	assembler.shl(r11, RATE_SCALE);
-	assembler.mov(r10, r11);
-	assembler.sar(r10, RATE_SCALE);
-	assembler.sub(rcx, r10);
-	assembler.sar(rcx, RATE_SHIFT);
-	assembler.add(rcx, 1);
-	// rax = n, r8 = s, r10 = seconds of v + (1 + k) * s, rcx = nanoseconds of v + (1 + k) * n
-	assembler.sub(rax, memory(r9, SLOT.anchorNanoseconds));
+const emitDrift = ({ assembler, page }: Emission, { isTai, again }: { isTai: boolean; again: Label }): (() => void) => {
+	const [wide, scaled] = [assembler.label("wide"), assembler.label("scaled")];
+	// rax = n, r8 = s, r9 = rate, r10 = seconds of v + s, rcx = nanoseconds of v + n
 	assembler.sub(rdx, memory(r9, SLOT.anchorSeconds));
-	assembler.mov(r10, rdx);
-	assembler.imul(r10, rcx);
-	assembler.add(r10, memory(r9, SLOT.seconds));
+	assembler.sub(rax, memory(r9, SLOT.anchorNanoseconds));
+	assembler.mov(r10, memory(r9, SLOT.seconds));
 	if (isTai) assembler.add(r10, memory(r9, SLOT.taiSeconds));
-	assembler.imul(rcx, rax);
-	assembler.add(rcx, memory(r9, SLOT.nanoseconds));
+	assembler.mov(rcx, memory(r9, SLOT.nanoseconds));
+	assembler.mov(r9, memory(r9, SLOT.rate));
 	assembler.cmp(r8, wallWord(page));
 	assembler.jcc("nz", again);
+	assembler.add(r10, rdx);
+	assembler.add(rcx, rax);
 	assembler.mov(r8, rdx);
+	// r11 = R
+	assembler.mov(r11, r9);
+	assembler.shl(r11, RATE_SCALE);
+	assembler.mov(rdx, r11);
+	assembler.sar(rdx, RATE_SCALE);
+	assembler.cmp(rdx, r9);
+	assembler.jcc("nz", wide);
 
 	// rcx += f, r9 = g
+	assembler.bind(scaled);
 	assembler.unary("imul", r11);
 	assembler.add(rcx, rdx);
 	assembler.mov(r9, rax);
@@ -66,6 +66,18 @@ const emitDrift = ({ assembler, page }: Emission, { isTai, again }: { isTai: boo
 	assembler.adc(rcx, rdx);
 	assembler.mov(rax, rcx);
 	assembler.mov(rdx, r10);
+	return () => {
+		// rdx = k; r10 += k * s, rcx += k * n
+		assembler.bind(wide);
+		assembler.sub(r9, rdx);
+		assembler.sar(r9, RATE_SHIFT);
+		assembler.mov(rdx, r9);
+		assembler.imul(rdx, r8);
+		assembler.add(r10, rdx);
+		assembler.imul(r9, rax);
+		assembler.add(rcx, r9);
+		assembler.jmp(scaled);
+	};
 };
 
 /**
@@ -79,8 +91,8 @@ export const emitDrifting = (emission: Emission, clock: WallClockId): void => {
 	// With our caller's and our own return address it aligns the stack for a call.
 	assembler.sub(rsp, WORD);
 	assembler.cfaOffset(2 * WORD);
-	const outOfLine = emitReadHost(emission, { clock: hostClock, failed: leave });
-	emitDrift(emission, { isTai: clock === CLOCK_TAI, again });
+	const hostOutOfLine = emitReadHost(emission, { clock: hostClock, failed: leave });
+	const outOfLine = emitDrift(emission, { isTai: clock === CLOCK_TAI, again });
 	assembler.xor(ecx, ecx);
 	assembler.bind(leave);
 	assembler.add(rsp, WORD);
@@ -91,4 +103,5 @@ export const emitDrifting = (emission: Emission, clock: WallClockId): void => {
 	assembler.mov(ecx, -1);
 	assembler.jmp(leave);
 	outOfLine();
+	hostOutOfLine();
 };

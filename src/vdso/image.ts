@@ -58,6 +58,8 @@ const VERSION = "LINUX_2.6";
 const SONAME = "linux-vdso.so.1";
 /** Functions start on a cache line's half, as the kernel's compiler aligns them. */
 const FUNCTION_ALIGNMENT = 32;
+/** The rest is called rarely, and two pages hold it all. */
+const INTERNAL_ALIGNMENT = 16;
 
 /** LINUX_VERSION_CODE of the first kernel with all five functions in its vDSO, 5.3: what the note promises. */
 const LINUX_VERSION_CODE = (5 << 16) | (3 << 8);
@@ -140,7 +142,7 @@ export const buildImage = (
 	};
 	const blocks: Block[] = [];
 	const block = (name: string, exports: Block["exports"], emit: () => void): Block => {
-		assembler.align(FUNCTION_ALIGNMENT);
+		assembler.align(exports.length > 0 ? FUNCTION_ALIGNMENT : INTERNAL_ALIGNMENT);
 		const made = { name, start: new Label(name), end: new Label(`end of ${name}`), exports };
 		assembler.bind(made.start);
 		emit();

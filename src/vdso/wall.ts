@@ -15,7 +15,7 @@
  */
 import type { Assembler } from "../asm/assembler.ts";
 import { type Label, memory, type RipRelativeMemory, ripRelative } from "../asm/operands.ts";
-import { eax, ecx, edx, r8, r9, r9d, r11, rax, rdx } from "../asm/registers.ts";
+import { eax, ecx, edx, r8, r9, r9d, rax, rdx } from "../asm/registers.ts";
 import * as layout from "../vvar/layout.ts";
 import { CLOCK_TAI, type HostVdso, type WallClockId } from "./host.ts";
 import type { Reads } from "./reads.ts";
@@ -117,6 +117,8 @@ export interface WallRead extends HostCall {
 	readonly clock: WallClockId;
 	/** Where the calling function makes its system call, when the supervisor is to answer. rdi and rsi are the caller's there. */
 	readonly trap: Label;
+	/** Emits what the calling function does with the time, to its return: a frozen wall is read without a jump back then. */
+	readonly finish?: () => void;
 }
 
 /** The labels of one read of a wall clock. */
@@ -128,10 +130,10 @@ interface Ways {
 }
 
 /** The wall is in the slot that the wall word in rax names. Leads to one of `ways`, or to the trap. */
-const emitReadSlot = (emission: Emission, { clock, trap, failed }: WallRead, ways: Ways): void => {
+const emitReadSlot = (emission: Emission, { clock, trap, failed, finish }: WallRead, ways: Ways): void => {
 	const { assembler, page, internal } = emission;
 	const isTai = clock === CLOCK_TAI;
-	const [frozen, moving, trapped] = ["frozen", "moving", "trapped"].map((name) => assembler.label(name)) as [
+	const [running, moving, trapped] = ["running", "moving", "trapped"].map((name) => assembler.label(name)) as [
 		Label,
 		Label,
 		Label,
@@ -139,20 +141,23 @@ const emitReadSlot = (emission: Emission, { clock, trap, failed }: WallRead, way
 	emitFindSlot(emission);
 	assembler.mov(ecx, memory(r9, layout.SLOT.kind));
 	assembler.cmp(ecx, layout.SLOT_KIND_FROZEN);
-	assembler.jcc("a", moving);
+	assembler.jcc("nz", running);
 	assembler.mov(rdx, memory(r9, layout.SLOT.seconds));
 	assembler.mov(rax, memory(r9, layout.SLOT.nanoseconds));
-	if (isTai) assembler.mov(r11, memory(r9, layout.SLOT.taiSeconds));
+	if (isTai) assembler.add(rdx, memory(r9, layout.SLOT.taiSeconds));
 	assembler.cmp(r8, wallWord(page));
 	assembler.jcc("nz", ways.again);
-	assembler.test(ecx, ecx);
-	assembler.jcc("nz", frozen);
+	if (finish === undefined) assembler.jmp(ways.done);
+	else finish();
+
+	assembler.bind(running);
+	assembler.jcc("a", moving);
+	assembler.mov(rdx, memory(r9, layout.SLOT.seconds));
+	assembler.mov(r9, memory(r9, layout.SLOT.nanoseconds));
+	assembler.cmp(r8, wallWord(page));
+	assembler.jcc("nz", ways.again);
 	assembler.mov(r8, rdx);
-	assembler.mov(r9, rax);
 	assembler.jmp(ways.withOffset);
-	assembler.bind(frozen);
-	if (isTai) assembler.add(rdx, r11);
-	assembler.jmp(ways.done);
 
 	assembler.bind(moving);
 	assembler.cmp(ecx, layout.SLOT_KIND_DRIFT);
