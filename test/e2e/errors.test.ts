@@ -4,6 +4,7 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
+import { SYS_ptrace } from "../../src/linux/constants.ts";
 import { build } from "../helpers/fixtures.ts";
 import { findTool, has, isRoot } from "../helpers/requirements.ts";
 import { CLI, type Finished, runCommand, vsyscall } from "../helpers/vsyscall.ts";
@@ -158,7 +159,7 @@ const under = (limit: number, command: readonly string[]): Promise<Finished> =>
 suite("a host that forbids or lacks something ends with 125 and one line", () => {
 	test("a seccomp filter that refuses ptrace", TIMEOUT, async (t) => {
 		if (!has(t, "gcc")) return;
-		const command = [build("glibc-static", "deny-ptrace.c"), ...cli("run", "--", "true")];
+		const command = [build("glibc-static", "deny-call.c"), String(SYS_ptrace), ...cli("run", "--", "true")];
 		assertOneLine(await runCommand(command), 125, "ptrace", "seccomp");
 	});
 

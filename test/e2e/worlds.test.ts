@@ -4,6 +4,7 @@ import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync,
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
+import { SYS_pidfd_getfd } from "../../src/linux/constants.ts";
 import { build } from "../helpers/fixtures.ts";
 import { findTool, has, isRoot, lacks } from "../helpers/requirements.ts";
 import {
@@ -11,6 +12,7 @@ import {
 	CLI,
 	type Finished,
 	native,
+	runCommand,
 	type RunSettings,
 	runUnder,
 	startCommand,
@@ -215,6 +217,44 @@ suite("the whole command line", () => {
 			return;
 		}
 		assert.deepEqual(finished, RIGHT);
+	});
+});
+
+/** `vsyscall WORDS` where pidfd_getfd is refused. */
+const denied = (...words: readonly string[]): readonly string[] => [
+	build("glibc-static", "deny-call.c"),
+	String(SYS_pidfd_getfd),
+	process.execPath,
+	CLI,
+	...words,
+];
+
+suite("where no descriptor can be taken from another process (pidfd_getfd)", () => {
+	test("a process that can open no path has a copy of the files", TIMEOUT, async (t) => {
+		if (!has(t, "gcc", "busybox")) return;
+		if (!isRoot(t)) return;
+		const command = denied("run", "--clock", SHIFTED, "--", "chroot", emptyRoot(), "/busybox", ...DATE);
+		assert.deepEqual(await runCommand(command), RIGHT);
+	});
+
+	test("a copy of the page follows the clock, too", TIMEOUT, async (t) => {
+		if (!has(t, "gcc", "busybox")) return;
+		if (!isRoot(t)) return;
+		const script = "/busybox date -s 2031-01-01 >/busybox.out 2>&1; /busybox date -u +%Y";
+		const root = emptyRoot();
+		const command = denied("run", "--clock", SHIFTED, "--", "chroot", root, "/busybox", "sh", "-c", script);
+		assert.deepEqual(await runCommand(command), { ...RIGHT, stdout: "2031\n" });
+	});
+
+	test("a named clock cannot be shared with it, so it is refused", TIMEOUT, async (t) => {
+		if (!has(t, "gcc", "busybox")) return;
+		if (!isRoot(t)) return;
+		const settings: RunSettings = { env: { VSYSCALL_RUNTIME_DIR: join(directory, "clocks") } };
+		await vsyscall(["clock", "create", "shop", SHIFTED], settings);
+		const command = denied("run", "--clock", "shop", "--", "chroot", emptyRoot(), "/busybox", ...DATE);
+		const run = await runCommand(command, settings);
+		assert.equal(run.exitCode, 125);
+		assert.match(run.stderr, /the page of its clock can neither be opened nor passed to it .*; it was not started/);
 	});
 });
 
