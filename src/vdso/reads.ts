@@ -1,5 +1,5 @@
 /**
- * How CLOCK_REALTIME, CLOCK_MONOTONIC and gettimeofday read the host's clock.
+ * How CLOCK_REALTIME, CLOCK_MONOTONIC and gettimeofday (relaxed: CLOCK_TAI and CLOCK_BOOTTIME as well) read the host's clock.
  *
  * - exact: as the kernel's own vDSO does.
  * - relaxed: the counter is read without waiting for the instructions in front. A time is right for some moment between the end of

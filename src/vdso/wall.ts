@@ -67,7 +67,7 @@ export const emitCarry = (
 	assembler.jcc("ae", carry);
 	assembler.bind(done);
 	const outOfLine = (): void => {
-		// Often only on a host that has not brought its page up to date for seconds: an idle one without ticks.
+		// Some rounds at most for a drifting wall; more only on a host that has not updated its page for seconds, idle without ticks.
 		const borrow = assembler.label("borrow");
 		assembler.bind(carry);
 		assembler.test(rax, rax);
