@@ -11,6 +11,7 @@ import { waitForAny } from "../linux/wait.ts";
 import { buildFilter } from "../linux/seccomp.ts";
 import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
 import { errnoName } from "../linux/syscall-error.ts";
+import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { buildImage, type Image } from "../vdso/image.ts";
 import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } from "../vsyscall/mode.ts";
 import type { PageStatistics } from "./call-patcher.ts";
@@ -84,6 +85,8 @@ const filterFor = (policy: PagePolicy | undefined): Uint8Array =>
 		tracesPageCalls: policy?.tracesCalls ?? false,
 		tracesSegvActions: policy?.tracesSegvActions ?? false,
 		tracesTimeCalls: true,
+		tracesTracers: true,
+		syscallKey: SYSCALL_KEY,
 	});
 
 const start = (
