@@ -20,7 +20,8 @@ export interface Member {
 interface Note {
 	readonly pid: number;
 	readonly startTime: string;
-	readonly reason: string;
+	/** Missing when the process is on the clock after all. */
+	readonly reason?: string;
 }
 
 /** USER_HZ, which is the same on every x86 kernel: include/asm-generic/param.h. */
@@ -83,21 +84,26 @@ const notesOf = (clock: ClockFile): readonly Note[] =>
 
 /** Processes of this user, or of all when root asks, by pid. */
 export const membersOf = (clock: ClockFile): readonly Member[] => {
-	const covered = processes()
-		.filter((pid) => mapsPage(pid, clock))
-		.map((pid) => describe(pid, undefined));
-	const others = notesOf(clock)
-		.filter(({ pid, startTime }) => startTimeOf(pid) === startTime)
-		.map(({ pid, reason }) => describe(pid, reason));
-	return [...covered, ...others].filter((member) => member !== undefined).toSorted((a, b) => a.pid - b.pid);
+	const reasons = new Map<number, string | undefined>(
+		processes()
+			.filter((pid) => mapsPage(pid, clock))
+			.map((pid) => [pid, undefined]),
+	);
+	// A process that was let go to another tracer has the page, too: the last note says how things stand.
+	for (const { pid, startTime, reason } of notesOf(clock)) if (startTimeOf(pid) === startTime) reasons.set(pid, reason);
+	return [...reasons]
+		.map(([pid, reason]) => describe(pid, reason))
+		.filter((member) => member !== undefined)
+		.toSorted((a, b) => a.pid - b.pid);
 };
 
-/** Notes that a process which should be on the clock is not. */
-export const noteUncovered = (clock: ClockFile, pid: number, reason: string): void => {
+/** Notes that a process which should be on the clock is not; without a reason, that it is after all. */
+export const noteUncovered = (clock: ClockFile, pid: number, reason: string | undefined): void => {
 	const startTime = startTimeOf(pid);
 	if (startTime === undefined) return;
 	// One short write to the end of a file: lines of several supervisors do not mix.
-	appendFileSync(notesPath(clock), `${JSON.stringify({ pid, startTime, reason } satisfies Note)}\n`, { mode: 0o600 });
+	const note: Note = { pid, startTime, ...(reason === undefined ? {} : { reason }) };
+	appendFileSync(notesPath(clock), `${JSON.stringify(note)}\n`, { mode: 0o600 });
 };
 
 /** To be called when the clock is removed. */

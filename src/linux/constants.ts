@@ -77,11 +77,13 @@ export const O_NONBLOCK = 0o4000;
 export const AT_FDCWD = -100;
 
 // ptrace(2)
+export const PTRACE_TRACEME = 0;
 export const PTRACE_POKEDATA = 5;
 export const PTRACE_CONT = 7;
 export const PTRACE_SINGLESTEP = 9;
 export const PTRACE_GETREGS = 12;
 export const PTRACE_SETREGS = 13;
+export const PTRACE_ATTACH = 16;
 export const PTRACE_DETACH = 17;
 export const PTRACE_SYSCALL = 24;
 export const PTRACE_GETEVENTMSG = 0x4201;

@@ -4,6 +4,7 @@
  * A tracee can die at any moment (SIGKILL does not wait for its tracer), so ESRCH is a result: every function returns false
  * then. All calls come from one OS thread, the one that seized.
  */
+import { SYSCALL_KEY } from "../syscalls/key.ts";
 import * as linux from "./constants.ts";
 import { type SyscallArgument, syscallResult } from "./ffi.ts";
 import type { Registers } from "./registers.ts";
@@ -13,7 +14,7 @@ const ESRCH = 3;
 
 /** @returns 0 or -errno */
 const request = (kind: number, tid: number, address: SyscallArgument, data: SyscallArgument): number =>
-	syscallResult(linux.SYS_ptrace, kind, tid, address, data);
+	syscallResult(linux.SYS_ptrace, kind, tid, address, data, SYSCALL_KEY);
 
 const succeeded = (name: string, result: number): boolean => {
 	if (result >= 0) return true;

@@ -28,7 +28,16 @@ import {
 	type TimeCall,
 } from "../syscalls/time-calls.ts";
 import { VSYSCALL_SIZE, VSYSCALL_START, VSYSCALLS } from "../vsyscall/page.ts";
-import { SIGSEGV, SYS_read, SYS_rt_sigaction } from "./constants.ts";
+import {
+	PTRACE_ATTACH,
+	PTRACE_DETACH,
+	PTRACE_SEIZE,
+	PTRACE_TRACEME,
+	SIGSEGV,
+	SYS_ptrace,
+	SYS_read,
+	SYS_rt_sigaction,
+} from "./constants.ts";
 
 /**
  * What PTRACE_GETEVENTMSG says at a stop: why the filter has stopped the task. Other words come from a filter of the program's own:
@@ -38,9 +47,14 @@ export const PAGE_CALL = 0x7673;
 export const SEGV_ACTION = 0x7674;
 /** A call of syscalls/time-calls.ts that may mean the wall clock, by the architecture whose number it has. */
 export const TIME_CALL: Readonly<Record<Architecture, number>> = { "x86-64": 0x7675, i386: 0x7676 };
+/** A call of ptrace(2) that fills or empties the tracer's slot of a task. */
+export const TRACER_CALL = 0x7677;
+
+/** Of ptrace(2) on i386. */
+export const SYS_PTRACE_32 = 26;
 
 /** A read of a descriptor that is watched (buildReadFilter). */
-export const WATCHED_READ = 5;
+export const WATCHED_READ = 0x7678;
 
 export interface FilterOptions {
 	/** Stops calls of the vsyscall page, told by the instruction pointer: on hosts that serve it. */
@@ -49,6 +63,8 @@ export interface FilterOptions {
 	readonly tracesSegvActions: boolean;
 	/** Stops the system calls that mean the wall clock. */
 	readonly tracesTimeCalls: boolean;
+	/** Stops ptrace(2) where it begins or ends tracing. @default false */
+	readonly tracesTracers?: boolean;
 	/** What the image passes as third argument of its own reads, which are not to be stopped: a 32-bit word. */
 	readonly syscallKey?: number | undefined;
 }
@@ -136,6 +152,10 @@ const SEGV_ACTION_TESTS: readonly ArgumentTest[] = [
 	{ argument: 1, isNull: false },
 ];
 
+const TRACER_TESTS: readonly ArgumentTest[] = [
+	{ argument: 0, isOneOf: [PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_DETACH, PTRACE_SEIZE] },
+];
+
 const rulesFor = (architecture: Architecture, options: FilterOptions): readonly Rule[] => {
 	const rules: Rule[] = [];
 	if (architecture === "x86-64" && options.tracesPageCalls) {
@@ -143,6 +163,10 @@ const rulesFor = (architecture: Architecture, options: FilterOptions): readonly 
 	}
 	if (architecture === "x86-64" && options.tracesSegvActions) {
 		rules.push({ number: SYS_rt_sigaction, tests: SEGV_ACTION_TESTS.map(testLines), reason: SEGV_ACTION });
+	}
+	if (options.tracesTracers === true) {
+		const number = architecture === "x86-64" ? SYS_ptrace : SYS_PTRACE_32;
+		rules.push({ number, tests: TRACER_TESTS.map(testLines), reason: TRACER_CALL });
 	}
 	if (!options.tracesTimeCalls) return rules;
 	const reason = TIME_CALL[architecture];

@@ -21,6 +21,7 @@ import { assembleBootstrap, type Bootstrap, PAGE_BY_PATH, PAGE_IN_IMAGE, PARCEL 
 import type { Image } from "../vdso/image.ts";
 import { ENTRY_PAGE_PLACES, entryPagePlace } from "../vsyscall/entry-page.ts";
 import * as kernel from "../vdso/kernel-calls.ts";
+import { imageAddress } from "./image-address.ts";
 import { describeMemory } from "./memory-map.ts";
 import type { ProvidedFiles, StaleFile } from "./provided-files.ts";
 import type { PageFile } from "./page-file.ts";
@@ -140,12 +141,18 @@ export class Installer {
 	readonly bootstrap: Bootstrap;
 	readonly #code: Uint8Array;
 	readonly #room: BootstrapRoom;
+	readonly #registers = new Registers();
 
 	constructor(setup: InstallSetup) {
 		this.#setup = setup;
 		this.bootstrap = assembleBootstrap(setup.image);
 		this.#code = paddedToWords(this.bootstrap.code);
 		this.#room = setup.roomFor(this.#code.length);
+	}
+
+	/** Whether a process has the image. */
+	isInstalled(pid: number): boolean {
+		return imageAddress(pid, this.#setup.image) !== undefined;
 	}
 
 	/** Starts the install of a process in its exec stop. On success the process only needs to be resumed. */
@@ -247,6 +254,11 @@ export class Installer {
 		const result = pokeMemory(tid, bootstrap, this.#code);
 		if (result < 0) return memoryFailure("written", -result);
 		return { bootstrap, overwritten };
+	}
+
+	/** Whether a process that has stopped, for whatever reason, is in the middle of its install. */
+	isUnderWay(tid: number, pending: PendingInstall): boolean {
+		return readRegisters(tid, this.#registers) && this.meaningOfStop(pending, this.#registers) !== "over";
 	}
 
 	/** What a stop with these registers says about the install. */

@@ -12,8 +12,9 @@ import { buildFilter } from "../linux/seccomp.ts";
 import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { counterFault, readCounterFacts } from "../linux/time-stamp-counter.ts";
+import { SYSCALL_KEY } from "../syscalls/key.ts";
 import type { HostVdso } from "../vdso/host.ts";
-import { buildImage, DEFAULT_SYSCALL_KEY, type Image } from "../vdso/image.ts";
+import { buildImage, type Image } from "../vdso/image.ts";
 import type { Reads } from "../vdso/reads.ts";
 import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } from "../vsyscall/mode.ts";
 import type { PageStatistics } from "./call-patcher.ts";
@@ -106,7 +107,8 @@ const filterFor = (policy: PagePolicy | undefined): Uint8Array =>
 		tracesPageCalls: policy?.tracesCalls ?? false,
 		tracesSegvActions: policy?.tracesSegvActions ?? false,
 		tracesTimeCalls: true,
-		syscallKey: DEFAULT_SYSCALL_KEY,
+		tracesTracers: true,
+		syscallKey: SYSCALL_KEY,
 	});
 
 const start = (

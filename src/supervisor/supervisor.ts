@@ -12,7 +12,7 @@ import { syscallResult } from "../linux/ffi.ts";
 import { signalName } from "../linux/exit.ts";
 import { eventMessage, listen, readRegisters, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
 import { Registers } from "../linux/registers.ts";
-import { TIME_CALL, WATCHED_READ } from "../linux/seccomp.ts";
+import { TIME_CALL, TRACER_CALL, WATCHED_READ } from "../linux/seccomp.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
@@ -29,6 +29,7 @@ import { type PageCallOptions, PageCalls } from "./page-calls.ts";
 import type { PageStatistics } from "./call-patcher.ts";
 import { ProcessIds } from "./process-ids.ts";
 import { type TimeCallOptions, TimeCalls } from "./time-calls.ts";
+import { TracerSlot } from "./tracer-slot.ts";
 import { RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
 
 /** What happens to a process that cannot be covered. */
@@ -49,8 +50,8 @@ export interface SupervisorOptions {
 	readonly report: (message: string) => void;
 	/** One line for `--verbose`. */
 	readonly trace: (message: string) => void;
-	/** Told of every process that runs in real time. */
-	readonly uncovered: (pid: number, reason: string) => void;
+	/** Told of every process that runs in real time, or whose programs will; without a reason when that is over. */
+	readonly uncovered: (pid: number, reason: string | undefined) => void;
 	/** What was asked for the vsyscall page. */
 	readonly mode: RequestedMode;
 	/** The filter stops the system calls that mean the wall clock; undefined when it could not be asked for. */
@@ -116,6 +117,7 @@ export class Supervisor {
 	readonly #processes = new ProcessIds();
 	readonly #pageCalls: PageCalls | undefined;
 	readonly #timeCalls: TimeCalls | undefined;
+	readonly #slot: TracerSlot;
 	#lead = 0;
 	#status: ExitStatus | undefined;
 	#hasRefusedLead = false;
@@ -132,12 +134,22 @@ export class Supervisor {
 			const threadsOf = (process: number): readonly number[] => this.tids.filter((tid) => processOf(tid) === process);
 			this.#timeCalls = new TimeCalls({ ...options.timeCalls, processOf, threadsOf, callRemotely });
 		}
+		this.#slot = new TracerSlot({
+			isTraced: (tid) => this.#tasks.has(tid) || this.#newborn.has(tid),
+			processOf,
+			letGo: (tid) => this.#letGo(tid),
+			takeBack: (tid) => this.#takeBack(tid),
+			lost: (pid, reason) => {
+				options.report(`${programName(pid)} (pid ${pid}) ${reason}`);
+				options.uncovered(pid, reason);
+			},
+		});
 		if (options.page === undefined) return;
 		this.#pageCalls = new PageCalls({
 			...options.page,
 			trace: options.trace,
 			report: options.report,
-			tasks: () => [...this.#tasks.keys(), ...this.#newborn],
+			tasks: () => [...this.#tasks.keys(), ...this.#newborn, ...this.#slot.tids],
 			processes: this.#processes,
 			callRemotely,
 		});
@@ -198,9 +210,9 @@ export class Supervisor {
 		return "over";
 	}
 
-	/** Whether every task of the run has ended, and what is left to wait for was there before us. */
+	/** Whether every task of the run has ended, and what is left to wait for was there before us. The first may have been let go. */
 	#hasOnlyForeignChildren(): boolean {
-		return this.#options.hasForeignChildren && this.#tasks.size === 0;
+		return this.#options.hasForeignChildren && this.#tasks.size === 0 && this.#status !== undefined;
 	}
 
 	/** A task has been made; its own first stop, and even its end, may have come before. */
@@ -212,6 +224,7 @@ export class Supervisor {
 		let task = this.#tasks.get(tid);
 		if (task === undefined) {
 			this.#newborn.delete(tid);
+			this.#slot.seen(tid);
 			task = {
 				tid,
 				isAnnounced: false,
@@ -235,6 +248,7 @@ export class Supervisor {
 			case "group-stop":
 				this.#taskOf(tid);
 				this.#pageCalls?.beforeResume(tid);
+				if (this.#isLetGo(this.#taskOf(tid))) return;
 				listen(tid);
 				if (tid === this.#lead) this.#options.jobStop.programStopped();
 				return;
@@ -260,6 +274,7 @@ export class Supervisor {
 		}
 		if (MAKES_A_TASK.has(event)) this.#made(tid, event);
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
+		if (event === linux.PTRACE_EVENT_STOP && this.#isLetGo(task)) return;
 		// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
 		if (task.remote !== undefined) resumeToSyscall(tid);
 		else if (event === linux.PTRACE_EVENT_STOP && this.#timeCalls?.eventStop(tid) === true) return;
@@ -270,6 +285,7 @@ export class Supervisor {
 	/** The filter has stopped a call, and says why. */
 	#seccompStop(tid: number): void {
 		const reason = eventMessage(tid);
+		if (reason === TRACER_CALL) return this.#slot.seccompStop(tid);
 		const architecture = (["x86-64", "i386"] as const).find((name) => TIME_CALL[name] === reason);
 		if (reason === WATCHED_READ && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid);
 		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
@@ -291,10 +307,8 @@ export class Supervisor {
 
 	#ended(tid: number, status: ExitStatus): void {
 		const task = this.#tasks.get(tid);
-		this.#tasks.delete(tid);
-		this.#pageCalls?.ended(tid);
-		this.#timeCalls?.ended(tid);
-		this.#processes.ended(tid);
+		this.#forget(tid);
+		this.#slot.ended(tid);
 		if (this.#options.hasForeignChildren && task?.isAnnounced !== true) this.#endedEarly.add(tid);
 		if (tid === this.#lead) this.#status = status;
 		if (task?.remote !== undefined && task.pending !== undefined) {
@@ -303,6 +317,39 @@ export class Supervisor {
 		if (this.#status !== undefined && tid === this.#lead && this.#tasks.size > 0) {
 			this.#options.trace(`the first process ended; waiting for ${this.#tasks.size} more`);
 		}
+	}
+
+	#forget(tid: number): void {
+		this.#tasks.delete(tid);
+		this.#newborn.delete(tid);
+		this.#pageCalls?.ended(tid);
+		this.#timeCalls?.ended(tid);
+		this.#processes.ended(tid);
+	}
+
+	/** Another tracer wants a task that has stopped. @returns whether it was let go */
+	#isLetGo(task: Task): boolean {
+		if (!this.#slot.isAwaited(task.tid)) return false;
+		return this.#slot.stopped(task.tid, task.remote !== undefined || this.#isBeingInstalled(task));
+	}
+
+	#isBeingInstalled({ tid, pending }: Task): boolean {
+		return pending !== undefined && this.#options.installer.isUnderWay(tid, pending);
+	}
+
+	#letGo(tid: number): void {
+		this.#pageCalls?.beforeResume(tid);
+		this.#forget(tid);
+		if (tid === this.#lead) this.#options.jobStop.programContinued();
+	}
+
+	/** Traces a task again that was let go. It may run another program meanwhile, which is not on the clock. */
+	#takeBack(tid: number): boolean {
+		if (seize(tid, OPTIONS) < 0) return false;
+		this.#taskOf(tid).isAnnounced = true;
+		if (this.#options.installer.isInstalled(tid)) this.#options.uncovered(tid, undefined);
+		else this.#timeCalls?.uncovered(tid);
+		return true;
 	}
 
 	#exec(task: Task): void {
@@ -449,6 +496,7 @@ export class Supervisor {
 
 	#syscallStop(task: Task): void {
 		if (task.remote !== undefined) task.remote();
+		else if (this.#slot.syscallStop(task.tid)) return;
 		else if (this.#timeCalls?.syscallStop(task.tid) !== true) resume(task.tid, 0);
 	}
 }

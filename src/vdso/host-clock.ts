@@ -9,6 +9,7 @@
  * supervisor that traps the program's own system calls could not tell it from them and would transform the time that we transform.
  * There we make the system call ourselves, with a key in its third argument, which the kernel ignores and the supervisor knows.
  */
+import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { type Label, memory, ripRelative } from "../asm/operands.ts";
 import { eax, ecx, edi, edx, r8, r9, r10, r10d, rax, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
 import {
@@ -78,7 +79,7 @@ export const emitCallHost = ({ assembler, internal }: Emission, { clock, failed 
  * It is called by functions whose callers have aligned the stack, so its own frame is a multiple of 16.
  */
 export const emitAskHost = (emission: Emission): void => {
-	const { assembler, links, host, reads, syscallKey } = emission;
+	const { assembler, links, host, reads } = emission;
 	const [ownCall, answered, refused] = ["own call", "answered", "refused"].map((name) => assembler.label(name)) as [
 		Label,
 		Label,
@@ -126,7 +127,7 @@ export const emitAskHost = (emission: Emission): void => {
 	assembler.jmp(leave);
 	if (sequence === undefined) return;
 	assembler.bind(ownCall);
-	assembler.mov(edx, syscallKey);
+	assembler.mov(edx, SYSCALL_KEY);
 	assembler.mov(eax, SYSCALLS.clock_gettime);
 	assembler.syscall();
 	assembler.jmp(answered);

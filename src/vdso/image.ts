@@ -12,6 +12,7 @@ import { eax, edx } from "../asm/registers.ts";
 import { EM_X86_64, NT_LINUX_VERSION } from "../elf/constants.ts";
 import type { ExportedFunction } from "../elf/dynamic-symbols.ts";
 import { writeSharedObject } from "../elf/shared-object.ts";
+import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { VsyscallError } from "../errors.ts";
 import type { VsyscallNumber } from "../vsyscall/page.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
@@ -102,16 +103,7 @@ const buildIdWord = (image: Uint8Array): Image["nonce"] => {
 export interface ImageRequest extends PageSupport {
 	/** @default "exact" */
 	readonly reads?: Reads;
-	/**
-	 * 31 bits in the third argument of the clock_gettime system calls that the image makes for itself, so that a supervisor which
-	 * traps a program's calls can let these pass. One that is random per run cannot be known before the program reads its image.
-	 *
-	 * @default 0x76737973, "vsys"
-	 */
-	readonly syscallKey?: number;
 }
-
-export const DEFAULT_SYSCALL_KEY = 0x7673_7973;
 
 /**
  * Generates the image for a host.
@@ -130,7 +122,7 @@ export const buildImage = (
 			`the host's vDSO exports ${host.functions.length} functions, more than the link page holds`,
 		);
 	}
-	const { reads = "exact", syscallKey = DEFAULT_SYSCALL_KEY } = request;
+	const { reads = "exact" } = request;
 	const emission: Emission = {
 		assembler,
 		page: new Label("vvar page"),
@@ -138,7 +130,6 @@ export const buildImage = (
 		host,
 		internal: internalFunctions(),
 		reads,
-		syscallKey,
 	};
 	const blocks: Block[] = [];
 	const block = (name: string, exports: Block["exports"], emit: () => void): Block => {
@@ -167,7 +158,7 @@ export const buildImage = (
 	for (const { target } of links.words) {
 		if (target.kind !== "syscall") continue;
 		const stub = block(`syscall ${target.number}`, [], () => {
-			if (KEYED_SYSCALLS.has(target.number)) assembler.mov(edx, syscallKey);
+			if (KEYED_SYSCALLS.has(target.number)) assembler.mov(edx, SYSCALL_KEY);
 			assembler.mov(eax, target.number);
 			assembler.syscall();
 			assembler.ret();

@@ -32,8 +32,6 @@ export interface Emission {
 	readonly host: HostVdso;
 	readonly internal: InternalFunctions;
 	readonly reads: Reads;
-	/** The third argument of clock_gettime system calls that are ours and not the program's. */
-	readonly syscallKey: number;
 }
 
 export const NANOSECONDS_PER_SECOND = 1_000_000_000;

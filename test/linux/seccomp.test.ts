@@ -3,7 +3,14 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { ByteReader } from "../../src/bytes.ts";
-import { buildFilter, type FilterOptions, PAGE_CALL, SEGV_ACTION, TIME_CALL } from "../../src/linux/seccomp.ts";
+import {
+	buildFilter,
+	type FilterOptions,
+	PAGE_CALL,
+	SEGV_ACTION,
+	TIME_CALL,
+	TRACER_CALL,
+} from "../../src/linux/seccomp.ts";
 import { type Architecture, TIME_CALLS } from "../../src/syscalls/time-calls.ts";
 
 const X86_64 = 0xc000_003e;
@@ -115,6 +122,32 @@ describe("the filter answers", () => {
 		["x32's number 13", { nr: X32 + 13, args: [11n, 8n] }, neither],
 	] as const)
 		test(name, () => assert.equal(interpret(BOTH, { ...usual, ...call }).answer, answer));
+});
+
+const TRACERS = buildFilter({
+	tracesPageCalls: false,
+	tracesSegvActions: false,
+	tracesTimeCalls: false,
+	tracesTracers: true,
+});
+
+describe("of the calls of ptrace(2), the filter stops those that begin or end tracing", () => {
+	for (const [name, nr, arch, request, isStopped] of [
+		["TRACEME", 101, X86_64, 0n, true],
+		["ATTACH", 101, X86_64, 16n, true],
+		["DETACH", 101, X86_64, 17n, true],
+		["SEIZE", 101, X86_64, 0x4206n, true],
+		["not CONT", 101, X86_64, 7n, false],
+		["not SYSCALL", 101, X86_64, 24n, false],
+		["not INTERRUPT", 101, X86_64, 0x4207n, false],
+		["TRACEME on i386", 26, I386, 0n, true],
+		["SEIZE on i386", 26, I386, 0x4206n, true],
+		["not 101 on i386, where it is ioperm", 101, I386, 0n, false],
+		["not 26 on x86-64, where it is msync", 26, X86_64, 0n, false],
+	] as const) {
+		const { answer } = interpret(TRACERS, { nr, arch, pointer: 0x40_1000n, args: [request, 1n] });
+		test(name, () => assert.equal(answer, isStopped ? TRACE + TRACER_CALL : ALLOW));
+	}
 });
 
 const time = TRACE + TIME_CALL["x86-64"];

@@ -62,7 +62,7 @@ const stackDepths = (
 	return depths;
 };
 
-/** mov edx, DEFAULT_SYSCALL_KEY: a call of ours. xor edx, edx: one that the supervisor answers. */
+/** mov edx, SYSCALL_KEY: a call of ours. xor edx, edx: one that the supervisor answers. */
 const MARKS = ["ba73797376", "31d2"];
 
 /** Functions that only functions of the image call. */

@@ -1,0 +1,9 @@
+/**
+ * "vsys": what our own code passes in an argument that the kernel does not look at, so that the filter of a run around us lets the
+ * call pass, or its supervisor knows who asks.
+ *
+ *     clock_gettime      third argument    the host's time is meant
+ *     timerfd_settime    fifth argument    the time is the host's already
+ *     ptrace             fifth argument    the caller is a supervisor, which takes care of what it traces
+ */
+export const SYSCALL_KEY = 0x7673_7973;
