@@ -5,7 +5,7 @@
  * differ, another clock mode, and a counter that lies before the last update or too far behind it lead `away`, to the host's
  * function, which knows what to do. All of that is checked at every read, since all of it may change while a program runs.
  *
- * In and out of both: rdx := seconds, rax := nanoseconds, not yet below 10^9. rcx, r10 and r11 are lost; rdi, rsi, r8 and r9 kept.
+ * Both give seconds in rdx and nanoseconds, not yet below 10^9, in rax. rcx, r10 and r11 are lost; rdi, rsi, r8 and r9 kept.
  */
 import type { Assembler } from "../asm/assembler.ts";
 import { type BasedMemory, type Label, memory, ripRelative } from "../asm/operands.ts";
@@ -49,7 +49,7 @@ const emitEnd = ({ assembler, links }: HostPageEmission, sequence: number, away:
 
 /**
  * A clock of the resolution of the time stamp counter: base + (counter - last) * multiplier >> shift, as vdso_calc_ns of
- * arch/x86/include/asm/vdso/gettimeofday.h and __cvdso_data of lib/vdso/gettimeofday.c (v6.12) do.
+ * arch/x86/include/asm/vdso/gettimeofday.h and do_hres of lib/vdso/gettimeofday.c (v6.12) do.
  *
  * RDTSCP waits for the loads in front of it; what stands behind it does not wait for RDTSCP. So only the checks that decide whether
  * the counter is read at all stand in front.
