@@ -17,8 +17,8 @@ export type HostDeadline =
 /** The first moment of the host at which the clock shows `deadline` or later. */
 export const hostDeadline = (clock: WallClock, deadline: Nanoseconds): HostDeadline => {
 	if (clock.kind === "host") return { kind: "at", realtime: deadline };
-	if (clock.kind === "offset") return { kind: "at", realtime: nanoseconds(deadline - clock.offset) };
-	return clock.at < deadline ? { kind: "never" } : { kind: "past" };
+	if (clock.kind === "frozen") return clock.at < deadline ? { kind: "never" } : { kind: "past" };
+	return { kind: "at", realtime: nanoseconds(deadline - clock.offset) };
 };
 
 /** The clock after it has been set to `wall` at a moment of the host. A clock that stands goes on standing, there. */
