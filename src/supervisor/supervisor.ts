@@ -118,7 +118,13 @@ export class Supervisor {
 			this.#callRemotely(this.#taskOf(tid), instruction, script, finished);
 		if (options.timeCalls !== undefined) {
 			const threadsOf = (process: number): readonly number[] => this.tids.filter((tid) => processOf(tid) === process);
-			this.#timeCalls = new TimeCalls({ ...options.timeCalls, processOf, threadsOf, callRemotely });
+			this.#timeCalls = new TimeCalls({
+				...options.timeCalls,
+				processOf,
+				threadsOf,
+				callRemotely,
+				report: options.report,
+			});
 		}
 		if (options.page === undefined) return;
 		this.#pageCalls = new PageCalls({ ...options.page, trace: options.trace, processOf, callRemotely });

@@ -17,6 +17,7 @@ import { Registers } from "../linux/registers.ts";
 import type { Image } from "../vdso/image.ts";
 import { type Architecture, DEADLINE_ARGUMENT, TIME_CALLS, type TimeCall } from "../syscalls/time-calls.ts";
 import { isInVsyscallPage } from "../vsyscall/page.ts";
+import { programName } from "./process-facts.ts";
 import { answerRead, WallReadings } from "./clock-reads.ts";
 import { answerSet } from "./clock-sets.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -39,6 +40,8 @@ export interface TimeCallOptions {
 	/** The tasks of a process. */
 	readonly threadsOf: (process: number) => readonly number[];
 	readonly callRemotely: CallRemotely;
+	/** One line for the user. */
+	readonly report: (message: string) => void;
 }
 
 /** Addresses from `start` up to, not including, `end`. */
@@ -53,6 +56,8 @@ interface Process {
 	readonly isCovered: boolean;
 	/** The code whose system calls read the host's clock on purpose. */
 	readonly hostCode: Range | undefined;
+	/** It has been said that its memory is out of reach. */
+	readonly isClosed?: boolean;
 }
 
 const EFAULT = -14n;
@@ -169,6 +174,7 @@ export class TimeCalls {
 		const { tid } = stopped;
 		const process = this.#processOf(tid);
 		const result = this.#answer(stopped, process);
+		if (stopped.isClosed()) return this.#closed(tid);
 		if (result !== undefined) {
 			stopped.skip(result);
 			resume(tid, 0);
@@ -177,6 +183,24 @@ export class TimeCalls {
 		if (!process.isCovered) resume(tid, 0);
 		else if (stopped.call.name in DEADLINE_ARGUMENT) this.#deadlines.wait(stopped, this.#followed);
 		else if (!this.#timers.stopped(stopped, this.#options.processOf(tid))) resume(tid, 0);
+		if (stopped.isClosed()) this.#reportClosed(tid);
+	}
+
+	/** The kernel answers, where nothing can be stored. */
+	#closed(tid: number): void {
+		this.#reportClosed(tid);
+		resume(tid, 0);
+	}
+
+	/** Once for a process. */
+	#reportClosed(tid: number): void {
+		const id = this.#options.processOf(tid);
+		const process = this.#processOf(tid);
+		if (process.isClosed === true || this.#options.clock.current.kind === "host") return;
+		this.#processes.set(id, { ...process, isClosed: true });
+		this.#options.report(
+			`${programName(tid)} (pid ${id}) has closed its memory to other processes (PR_SET_DUMPABLE): the system calls by which it asks or waits for the time get the host's (the vDSO does not; run vsyscall as root to cover them)`,
+		);
 	}
 
 	/** What a read or a set returns; undefined for a call that the kernel is to see. */

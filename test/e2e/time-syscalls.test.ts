@@ -67,6 +67,22 @@ for (const clock of ["host", "+10y", "-10y"]) {
 	});
 }
 
+test(
+	"a process that has closed its memory to us is named, and gets the host's time from system calls",
+	TIMEOUT,
+	async (t) => {
+		if (!has(t, "gcc") || !isRoot(t)) return;
+		const program = build("glibc", "undumpable.c");
+		const covered = facts(cleanOutput(await runUnder("+10y", [program])));
+		assert.equal(covered["raw"], covered["vdso"], "root reaches it");
+		const { stdout, stderr, exitCode } = await runUnder("+10y", [program], { uid: NOBODY, gid: NOBODY });
+		const { result, raw, vdso, waited } = facts(stdout);
+		assert.deepEqual([exitCode, result, waited], [0, 0, 0]);
+		assert.ok(Number(vdso) - Number(raw) > 9 * 365 * 86_400);
+		assert.match(stderr, /^vsyscall: undumpable\S* \(pid \d+\) has closed its memory .*\n$/);
+	},
+);
+
 describe("a program that sets the clock", () => {
 	const AT = 2_000_000_000;
 	for (const clock of CLOCKS) {
