@@ -147,6 +147,17 @@ suite("a host that forbids or lacks something ends with 125 and one line", () =>
 		assertOneLine(await runCommand(command), 125, "ptrace", "seccomp");
 	});
 
+	test("a seccomp filter that refuses seccomp, where a clock was asked for", TIMEOUT, async (t) => {
+		if (!has(t, "gcc")) return;
+		const deny = build("glibc-static", "deny-ptrace.c", ["-DDENIED=SYS_seccomp"]);
+		assertOneLine(await runCommand([deny, ...cli("run", "--clock", "+1d", "--", "true")]), 125, "seccomp", "EPERM");
+		const unasked = await runCommand([deny, ...cli("run", "--", "sh", "-c", "exit 7")]);
+		assert.deepEqual([unasked.exitCode, unasked.stderr], [7, ""], "nothing is lost without one");
+		const { exitCode, stderr } = await runCommand([deny, ...cli("run", "--verbose", "--", "true")]);
+		assert.equal(exitCode, 0);
+		assert.match(stderr, /seccomp filter cannot be installed \(EPERM\)/);
+	});
+
 	test("a program that is traced already", TIMEOUT, async (t) => {
 		if (!has(t, "strace")) return;
 		const command = ["strace", "-f", "-o", "/dev/null", ...cli("run", "--", "true")];

@@ -71,6 +71,7 @@ const supervise = async (
 		timeCalls: undefined,
 		report: (message) => reports.push(message),
 		trace: () => {},
+		programStarted: () => {},
 		jobStop: { programStopped: () => {}, programContinued: () => {} },
 	});
 	const bytes = command.map((word) => new TextEncoder().encode(word));
