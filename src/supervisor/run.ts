@@ -144,6 +144,9 @@ const filterError = (errno: number): VsyscallError =>
 		`a seccomp filter cannot be installed (${errnoName(errno)}), without which system calls that mean the wall clock, and calls to the vsyscall page, cannot be served: allow seccomp(2) in the container`,
 	);
 
+const withoutFilter = (errno: number): string =>
+	`a seccomp filter cannot be installed (${errnoName(errno)}): a program that sets the clock asks the host`;
+
 const drainOnce = (supervisor: Supervisor): DrainResult | Error => {
 	try {
 		return supervisor.drain();
@@ -203,6 +206,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 	const clock = named ?? pageFile;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);
 	if (incomplete !== undefined) options.report(incomplete);
+	const started: { program?: PendingProgram } = {};
 	const supervisor = new Supervisor({
 		installer,
 		pageFile,
@@ -217,6 +221,11 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		timeCalls: { clock, taiSeconds: pageFile.taiSeconds, image },
 		page: policy === undefined ? undefined : { policy, image, clock },
 		mode: options.vsyscall.mode,
+		programStarted: () => {
+			// A program that needs the filter has not been started without it.
+			const errno = started.program?.filterError ?? 0;
+			if (errno !== 0) options.trace(withoutFilter(errno));
+		},
 		jobStop: new JobStop(),
 	});
 	// Nothing is lost without it as long as nobody sets the clock, and the page is the host's.
@@ -227,15 +236,11 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		filter,
 		isFilterOptional,
 	});
+	started.program = program;
 	const stopFollowing = options.followed && follow(options.followed, (next) => clock.change(() => next));
 	await untilOver(supervisor, named);
 	stopFollowing?.();
-	if (program.filterError !== 0) {
-		if (!isFilterOptional) throw filterError(program.filterError);
-		options.trace(
-			`a seccomp filter could not be installed (${errnoName(program.filterError)}): programs that set the clock asked the host`,
-		);
-	}
+	if (program.filterError !== 0 && !isFilterOptional) throw filterError(program.filterError);
 	if (program.execError !== 0) throw execError(file, program.execError);
 	const failure: ExitStatus = { kind: "exited", exitCode: EXIT_OWN_FAILURE };
 	const status = supervisor.hasRefusedLead ? failure : (supervisor.status ?? failure);

@@ -14,11 +14,14 @@ const ARGUMENTS: Readonly<Record<Architecture, readonly RegisterName[]>> = {
 	i386: ["rbx", "rcx", "rdx", "rsi", "rdi", "rbp"],
 };
 
+const EPERM = 1;
+
 export class StoppedCall {
 	readonly tid: number;
 	readonly architecture: Architecture;
 	readonly call: TimeCall;
 	readonly registers: Registers;
+	#isClosed = false;
 
 	constructor(tid: number, architecture: Architecture, call: TimeCall, registers: Registers) {
 		this.tid = tid;
@@ -47,15 +50,25 @@ export class StoppedCall {
 		this.registers.set(this.#register(index), value);
 	}
 
+	/** The kernel keeps the memory of the task from us: what reading and writing said means nothing. */
+	isClosed(): boolean {
+		return this.#isClosed;
+	}
+
 	/** The bytes at an address of the program; undefined when not all of them can be read. */
 	read(address: bigint, length: number): Uint8Array | undefined {
 		const bytes = new Uint8Array(length);
-		return readMemory(this.tid, address, bytes) === length ? bytes : undefined;
+		return this.#note(readMemory(this.tid, address, bytes)) === length ? bytes : undefined;
 	}
 
 	/** @returns whether all of it could be written */
 	write(address: bigint, bytes: Uint8Array): boolean {
-		return writeMemory(this.tid, address, bytes) === bytes.length;
+		return this.#note(writeMemory(this.tid, address, bytes)) === bytes.length;
+	}
+
+	#note(result: number): number {
+		if (result === -EPERM) this.#isClosed = true;
+		return result;
 	}
 
 	/** Makes the kernel leave the call out. @returns false when the task is gone */

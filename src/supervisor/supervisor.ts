@@ -58,6 +58,8 @@ export interface SupervisorOptions {
 	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds" | "image"> | undefined;
 	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
 	readonly page: Pick<PageCallOptions, "policy" | "image" | "clock"> | undefined;
+	/** Told when the first process executes its program. */
+	readonly programStarted: () => void;
 	/** Told when the first process enters and leaves a group-stop. */
 	readonly jobStop: Pick<JobStop, "programStopped" | "programContinued">;
 }
@@ -120,6 +122,7 @@ export class Supervisor {
 	readonly #slot: TracerSlot;
 	#lead = 0;
 	#status: ExitStatus | undefined;
+	#hasStarted = false;
 	#hasRefusedLead = false;
 	#isOver = false;
 	/** A call to the vsyscall page has been answered since the last time that nothing was there. */
@@ -132,7 +135,13 @@ export class Supervisor {
 			this.#callRemotely(this.#taskOf(tid), instruction, script, finished);
 		if (options.timeCalls !== undefined) {
 			const threadsOf = (process: number): readonly number[] => this.tids.filter((tid) => processOf(tid) === process);
-			this.#timeCalls = new TimeCalls({ ...options.timeCalls, processOf, threadsOf, callRemotely });
+			this.#timeCalls = new TimeCalls({
+				...options.timeCalls,
+				processOf,
+				threadsOf,
+				callRemotely,
+				report: options.report,
+			});
 		}
 		this.#slot = new TracerSlot({
 			isTraced: (tid) => this.#tasks.has(tid) || this.#newborn.has(tid),
@@ -352,11 +361,19 @@ export class Supervisor {
 		return true;
 	}
 
+	/** The first execve of the first process. */
+	#programStarted(tid: number): void {
+		if (tid !== this.#lead || this.#hasStarted) return;
+		this.#hasStarted = true;
+		this.#options.programStarted();
+	}
+
 	#exec(task: Task): void {
 		const { tid } = task;
 		// The thread that called execve has taken the id of its process; its former id is gone.
 		const former = eventMessage(tid);
 		if (former !== tid) this.#tasks.delete(former);
+		this.#programStarted(tid);
 		task.pending = undefined;
 		task.remote = undefined;
 		this.#processes.exec(tid, former);

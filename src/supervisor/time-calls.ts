@@ -11,23 +11,22 @@
  * Calls of the host's own vDSO (its functions fall back to system calls where they cannot read a clock themselves) pass as they
  * are: the image transforms what they return.
  */
-import type { WallClock } from "../clock/clock.ts";
 import { hostVdsoRange } from "../linux/maps.ts";
-import { interrupt, readRegisters, resume, writeRegisters } from "../linux/ptrace.ts";
+import { readRegisters, resume } from "../linux/ptrace.ts";
 import { Registers } from "../linux/registers.ts";
-import { readMemory, writeMemory } from "../linux/remote-memory.ts";
 import type { Image } from "../vdso/image.ts";
 import { type Architecture, DEADLINE_ARGUMENT, TIME_CALLS, type TimeCall } from "../syscalls/time-calls.ts";
 import { isInVsyscallPage } from "../vsyscall/page.ts";
+import { programName } from "./process-facts.ts";
 import { answerRead, WallReadings } from "./clock-reads.ts";
 import { answerSet } from "./clock-sets.ts";
 import { Deadlines } from "./deadlines.ts";
 import { FollowedCalls } from "./followed-calls.ts";
 import { imageAddress } from "./image-address.ts";
 import type { RunClock } from "./run-clock.ts";
-import type { RemoteScript } from "./remote-call.ts";
 import { StoppedCall } from "./stopped-call.ts";
-import { restartByHand } from "./restart.ts";
+import { type CallRemotely, ScratchCaller } from "./scratch-call.ts";
+import { TimerRearming } from "./timer-rearming.ts";
 import { rearmPosixTimers } from "./timer-script.ts";
 import { Timers } from "./timers.ts";
 import { watchReads } from "./watch-reads.ts";
@@ -40,8 +39,9 @@ export interface TimeCallOptions {
 	readonly processOf: (tid: number) => number;
 	/** The tasks of a process. */
 	readonly threadsOf: (process: number) => readonly number[];
-	/** Runs system calls on behalf of a stopped task; then `finished` is called, and must resume it. */
-	readonly callRemotely: (tid: number, instruction: bigint, script: RemoteScript<void>, finished: () => void) => void;
+	readonly callRemotely: CallRemotely;
+	/** One line for the user. */
+	readonly report: (message: string) => void;
 }
 
 /** Addresses from `start` up to, not including, `end`. */
@@ -56,13 +56,12 @@ interface Process {
 	readonly isCovered: boolean;
 	/** The code whose system calls read the host's clock on purpose. */
 	readonly hostCode: Range | undefined;
+	/** It has been said that its memory is out of reach. */
+	readonly isClosed?: boolean;
 }
 
 const EFAULT = -14n;
 const READ: TimeCall = { name: "read", number: 0, layout: "64" };
-const RED_ZONE = 128n;
-/** What the scripts need: an itimerspec, or a sock_fprog with its filter. */
-const SCRATCH_SIZE = 256;
 
 const CALLS: Readonly<Record<Architecture, ReadonlyMap<number, TimeCall>>> = {
 	"x86-64": new Map(TIME_CALLS["x86-64"].map((call) => [call.number, call])),
@@ -76,30 +75,37 @@ export class TimeCalls {
 	readonly #followed = new FollowedCalls();
 	readonly #timers: Timers;
 	readonly #processes = new Map<number, Process>();
-	/** Tasks that are to arm the POSIX timers of their process anew at their next stop, with the clock that was there before. */
-	readonly #rearming = new Map<number, { readonly process: number; readonly before: WallClock }>();
+	readonly #caller: ScratchCaller;
+	readonly #rearming: TimerRearming;
 
 	constructor(options: TimeCallOptions) {
 		this.#options = options;
 		this.#readings = new WallReadings(options.clock, options.taiSeconds);
 		this.#deadlines = new Deadlines(options.clock, this.#readings);
+		this.#caller = new ScratchCaller(options.image, options.callRemotely);
+		this.#rearming = new TimerRearming({
+			caller: this.#caller,
+			threadsOf: options.threadsOf,
+			script: (tid, scratch, { process, before }) =>
+				rearmPosixTimers(tid, scratch, { timers: this.#timers.posix(process), deadlines: this.#deadlines, before }),
+		});
 		this.#timers = new Timers({
 			deadlines: this.#deadlines,
 			readings: this.#readings,
 			calls: this.#followed,
 			clock: () => options.clock.current,
-			rearmPosix: (process, before) => this.#rearm(process, before),
+			rearmPosix: (process, before) => this.#rearming.request(process, before),
 			watchReads: (tid, descriptor) => this.#watchReads(tid, descriptor),
 		});
 		options.clock.onStep((before) => {
 			this.#followed.restartWaits();
-			for (const process of this.#timers.step(before)) this.#rearm(process, before);
+			for (const process of this.#timers.step(before)) this.#rearming.request(process, before);
 		});
 	}
 
 	exec(tid: number): void {
 		this.#followed.ended(tid);
-		this.#rearming.delete(tid);
+		this.#rearming.exec(tid);
 		this.#timers.exec(tid);
 		this.#processes.delete(tid);
 	}
@@ -120,9 +126,7 @@ export class TimeCalls {
 		this.#followed.ended(tid);
 		this.#timers.ended(tid);
 		this.#processes.delete(tid);
-		const rearming = this.#rearming.get(tid);
-		this.#rearming.delete(tid);
-		if (rearming !== undefined) this.#rearm(rearming.process, rearming.before);
+		this.#rearming.ended(tid);
 	}
 
 	/** A stop by the filter. Resumes the task. */
@@ -130,7 +134,7 @@ export class TimeCalls {
 		const registers = new Registers();
 		if (!readRegisters(tid, registers)) return;
 		const call = CALLS[architecture].get(Number(BigInt.asIntN(32, registers.get("orig_rax"))));
-		// Another stop than ours: the filter of an outer tracer's making, or a number that was changed.
+		// A filter of the program's own can stop other calls and say the same.
 		if (call === undefined) resume(tid, 0);
 		else this.#dispatch(new StoppedCall(tid, architecture, call, registers));
 	}
@@ -148,30 +152,14 @@ export class TimeCalls {
 		return this.#followed.syscallStop(tid);
 	}
 
-	/**
-	 * A stop of another kind than PTRACE_EVENT_STOP. It has taken the place of the one that was asked for ("any trap clears pending
-	 * STOP trap", ptrace_stop in kernel/signal.c, v6.18), so that is asked for again.
-	 */
+	/** A stop of another kind than PTRACE_EVENT_STOP. */
 	otherStop(tid: number): void {
-		if (this.#rearming.has(tid)) interrupt(tid);
+		this.#rearming.otherStop(tid);
 	}
 
 	/** A PTRACE_EVENT_STOP. @returns whether the task has something to do for its process; then it will be resumed */
 	eventStop(tid: number): boolean {
-		const registers = new Registers();
-		if (!this.#rearming.has(tid) || !readRegisters(tid, registers)) return false;
-		restartByHand(registers);
-		return this.#rearmTimers(tid, registers);
-	}
-
-	/** @param registers with which the task goes on afterwards */
-	#rearmTimers(tid: number, registers: Registers): boolean {
-		const rearming = this.#rearming.get(tid);
-		this.#rearming.delete(tid);
-		if (rearming === undefined) return false;
-		const { process, before } = rearming;
-		const setup = { timers: this.#timers.posix(process), deadlines: this.#deadlines, before };
-		return this.#callRemotely(tid, registers, (scratch) => rearmPosixTimers(tid, scratch, setup));
+		return this.#rearming.eventStop(tid);
 	}
 
 	/** Lets reads of a descriptor stop from now on, by calls in a task that is at the exit of another, which has succeeded. */
@@ -179,46 +167,14 @@ export class TimeCalls {
 		const registers = new Registers();
 		if (!readRegisters(tid, registers)) return false;
 		registers.set("orig_rax", -1n);
-		return this.#callRemotely(tid, registers, (scratch) => watchReads(tid, descriptor, scratch));
-	}
-
-	/**
-	 * Runs a script on behalf of a stopped task, which then goes on.
-	 *
-	 * @param registers with which it goes on
-	 * @param make given the address of SCRATCH_SIZE bytes of memory
-	 * @returns false when it cannot be run: the task is as it was
-	 */
-	#callRemotely(tid: number, registers: Registers, make: (scratch: bigint) => RemoteScript<void>): boolean {
-		const { image, callRemotely } = this.#options;
-		const address = imageAddress(tid, image);
-		const scratch = (registers.get("rsp") - RED_ZONE - BigInt(SCRATCH_SIZE)) & ~15n;
-		// A small stack (a goroutine's) may end before that: what stands there comes back.
-		const overwritten = new Uint8Array(SCRATCH_SIZE);
-		if (address === undefined || readMemory(tid, scratch, overwritten) !== SCRATCH_SIZE) return false;
-		callRemotely(tid, address + BigInt(image.syscallOffset), make(scratch), () => {
-			writeMemory(tid, scratch, overwritten);
-			// The clock has been changed meanwhile: the stop that was asked for then has been taken for one of the calls.
-			if (this.#rearmTimers(tid, registers)) return;
-			writeRegisters(tid, registers);
-			resume(tid, 0);
-		});
-		return true;
-	}
-
-	/** Lets a task of a process arm its POSIX timers anew. */
-	#rearm(process: number, before: WallClock): void {
-		for (const { process: asked } of this.#rearming.values()) if (asked === process) return;
-		const [tid] = this.#options.threadsOf(process);
-		if (tid === undefined) return;
-		this.#rearming.set(tid, { process, before });
-		interrupt(tid);
+		return this.#caller.run({ tid, registers, script: (scratch) => watchReads(tid, descriptor, scratch) });
 	}
 
 	#dispatch(stopped: StoppedCall): void {
 		const { tid } = stopped;
 		const process = this.#processOf(tid);
 		const result = this.#answer(stopped, process);
+		if (stopped.isClosed()) return this.#closed(tid);
 		if (result !== undefined) {
 			stopped.skip(result);
 			resume(tid, 0);
@@ -227,6 +183,24 @@ export class TimeCalls {
 		if (!process.isCovered) resume(tid, 0);
 		else if (stopped.call.name in DEADLINE_ARGUMENT) this.#deadlines.wait(stopped, this.#followed);
 		else if (!this.#timers.stopped(stopped, this.#options.processOf(tid))) resume(tid, 0);
+		if (stopped.isClosed()) this.#reportClosed(tid);
+	}
+
+	/** The kernel answers, where nothing can be stored. */
+	#closed(tid: number): void {
+		this.#reportClosed(tid);
+		resume(tid, 0);
+	}
+
+	/** Once for a process. */
+	#reportClosed(tid: number): void {
+		const id = this.#options.processOf(tid);
+		const process = this.#processOf(tid);
+		if (process.isClosed === true || this.#options.clock.current.kind === "host") return;
+		this.#processes.set(id, { ...process, isClosed: true });
+		this.#options.report(
+			`${programName(tid)} (pid ${id}) has closed its memory to other processes (PR_SET_DUMPABLE): the system calls by which it asks or waits for the time get the host's (the vDSO does not; run vsyscall as root to cover them)`,
+		);
 	}
 
 	/** What a read or a set returns; undefined for a call that the kernel is to see. */

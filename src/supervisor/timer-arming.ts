@@ -28,9 +28,16 @@ export interface TimerArmingOptions {
 
 export class TimerArming {
 	readonly #options: TimerArmingOptions;
+	/** How often the clock has been changed. */
+	#steps = 0;
 
 	constructor(options: TimerArmingOptions) {
 		this.#options = options;
+	}
+
+	/** The clock has been changed. */
+	step(): void {
+		this.#steps++;
 	}
 
 	/**
@@ -54,7 +61,7 @@ export class TimerArming {
 			resume(stopped.tid, 0);
 			return;
 		}
-		const under = this.#options.clock();
+		const [under, steps] = [this.#options.clock(), this.#steps];
 		const deadline = timeOf(value);
 		const hostTime = deadlines.hostTime(deadline, clock);
 		const interval = timeOf(readTime(bytes, 0, layout));
@@ -62,8 +69,7 @@ export class TimerArming {
 		const finished: Followed["finished"] = (result) => {
 			if (result !== 0n) return undefined;
 			this.#showLeft(stopped, stopped.argument(3), old);
-			const isSame = isSameClock(this.#options.clock(), under);
-			return armed({ clock, deadline, hostTime, interval, flags }, isSame ? undefined : under);
+			return armed({ clock, deadline, hostTime, interval, flags }, steps === this.#steps ? undefined : under);
 		};
 		calls.follow(stopped, { isWait: false, instead: { argument: 2, bytes }, finished });
 	}
@@ -99,9 +105,3 @@ export class TimerArming {
 /** A time that a wall which stands does not reach; one that no clock reaches needs no correction. */
 const isEndless = (armed: ArmedTimer | undefined): boolean =>
 	armed !== undefined && armed.hostTime === NEVER && armed.deadline < NEVER;
-
-const isSameClock = (a: WallClock, b: WallClock): boolean => {
-	if (a.kind === "offset" && b.kind === "offset") return a.offset === b.offset;
-	if (a.kind === "frozen" && b.kind === "frozen") return a.at === b.at;
-	return a.kind === b.kind;
-};

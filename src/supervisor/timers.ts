@@ -80,6 +80,7 @@ export class Timers {
 
 	/** The clock has been changed. @returns the processes whose POSIX timers are to be armed anew */
 	step(before: WallClock): readonly number[] {
+		this.#arming.step();
 		this.#timerfds.step(before);
 		return [...this.#posix]
 			.filter(([, timers]) => [...timers.values()].some(({ armed }) => armed !== undefined))

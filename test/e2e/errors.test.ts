@@ -4,7 +4,7 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
-import { SYS_ptrace } from "../../src/linux/constants.ts";
+import { SYS_ptrace, SYS_seccomp } from "../../src/linux/constants.ts";
 import { build } from "../helpers/fixtures.ts";
 import { findTool, has, isRoot } from "../helpers/requirements.ts";
 import { CLI, type Finished, runCommand, vsyscall } from "../helpers/vsyscall.ts";
@@ -161,6 +161,17 @@ suite("a host that forbids or lacks something ends with 125 and one line", () =>
 		if (!has(t, "gcc")) return;
 		const command = [build("glibc-static", "deny-call.c"), String(SYS_ptrace), ...cli("run", "--", "true")];
 		assertOneLine(await runCommand(command), 125, "ptrace", "seccomp");
+	});
+
+	test("a seccomp filter that refuses seccomp, where a clock was asked for", TIMEOUT, async (t) => {
+		if (!has(t, "gcc")) return;
+		const deny = [build("glibc-static", "deny-call.c"), String(SYS_seccomp)];
+		assertOneLine(await runCommand([...deny, ...cli("run", "--clock", "+1d", "--", "true")]), 125, "seccomp", "EPERM");
+		const unasked = await runCommand([...deny, ...cli("run", "--", "sh", "-c", "exit 7")]);
+		assert.deepEqual([unasked.exitCode, unasked.stderr], [7, ""], "nothing is lost without one");
+		const { exitCode, stderr } = await runCommand([...deny, ...cli("run", "--verbose", "--", "true")]);
+		assert.equal(exitCode, 0);
+		assert.match(stderr, /seccomp filter cannot be installed \(EPERM\)/);
 	});
 
 	test("a program that is traced already", TIMEOUT, async (t) => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { build, type Toolchain } from "../helpers/fixtures.ts";
-import { has, isRoot } from "../helpers/requirements.ts";
+import { has, isRoot, lacks } from "../helpers/requirements.ts";
 import { native, runUnder, vsyscall } from "../helpers/vsyscall.ts";
 import { cleanOutput } from "./programs-clocks.ts";
 
@@ -49,6 +49,39 @@ const assertDates = (text: string): void => {
 	assert.equal(date, "2031-01-01");
 	assert.ok(Number(seconds) >= 1_924_992_000 && Number(seconds) < 1_924_992_060, seconds);
 };
+
+for (const clock of ["host", "+10y", "-10y"]) {
+	test(`under ${clock} the system calls of the host's own vDSO are not transformed twice`, TIMEOUT, async (t) => {
+		if (!has(t, "gcc")) return;
+		const program = build("glibc", "vdso-syscall.c");
+		const { host, own } = facts(cleanOutput(await runUnder(clock, [program])));
+		if (host === undefined) {
+			lacks(t, "the host's vDSO makes no system calls");
+			return;
+		}
+		const years = { host: 0, "+10y": 10, "-10y": -10 }[clock] ?? 0;
+		assert.ok(Math.abs(Number(host) - Date.now() / 1000) < 60, `the host's: ${Number(host)}`);
+		// A year has 365 or 366 days.
+		const distance = Number(own) - Number(host);
+		assert.ok(Math.abs(distance - years * 365.25 * 86_400) < 3 * 86_400, `the program's: ${distance} s from it`);
+	});
+}
+
+test(
+	"a process that has closed its memory to us is named, and gets the host's time from system calls",
+	TIMEOUT,
+	async (t) => {
+		if (!has(t, "gcc") || !isRoot(t)) return;
+		const program = build("glibc", "undumpable.c");
+		const covered = facts(cleanOutput(await runUnder("+10y", [program])));
+		assert.equal(covered["raw"], covered["vdso"], "root reaches it");
+		const { stdout, stderr, exitCode } = await runUnder("+10y", [program], { uid: NOBODY, gid: NOBODY });
+		const { result, raw, vdso, waited } = facts(stdout);
+		assert.deepEqual([exitCode, result, waited], [0, 0, 0]);
+		assert.ok(Number(vdso) - Number(raw) > 9 * 365 * 86_400);
+		assert.match(stderr, /^vsyscall: undumpable\S* \(pid \d+\) has closed its memory .*\n$/);
+	},
+);
 
 describe("a program that sets the clock", () => {
 	const AT = 2_000_000_000;

@@ -44,3 +44,16 @@ for (const clock of ["host", "+10y", "+10y frozen"]) {
 		});
 	}
 }
+
+for (const clock of ["host", "+10y"]) {
+	test(
+		`under ${clock} nobody notices that a timer is armed anew: other waits last, and are not interrupted`,
+		TIMEOUT,
+		async (t) => {
+			if (!has(t, "gcc")) return;
+			const output = cleanOutput(await runUnder(clock, [build("glibc", "quiet-rearm.c")]));
+			// epoll_wait, sigtimedwait, recv and semtimedop say that their time is over (EAGAIN), nanosleep 0, read EAGAIN.
+			assert.deepEqual(JSON.parse(output), { results: [0, -11, -11, -11, 0, -11], short: 0, left: 1 });
+		},
+	);
+}

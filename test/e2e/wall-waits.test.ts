@@ -114,6 +114,16 @@ for (const kind of KINDS) {
 	});
 }
 
+test("all of them at once, in one run whose clock all of them set", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const program = build("glibc", "wall-waits.c");
+	const commands = KINDS.map((kind) => `${program} ${kind} ${HOUR_MS} storm 30 &`).join(" ");
+	const output = cleanOutput(await runUnder("+10y", ["sh", "-c", `${commands} wait`], { timeoutMs: 110_000 }));
+	const outcomes = output.trim().split("\n");
+	assert.equal(outcomes.length, KINDS.length);
+	for (const outcome of outcomes) assert.equal((JSON.parse(outcome) as { wrong: number }).wrong, 0);
+});
+
 test("a deadline that never comes under a wall that stands does not end", TIMEOUT, async (t) => {
 	if (!has(t, "gcc", "timeout")) return;
 	const program = build("glibc", "wall-waits.c");

@@ -72,6 +72,7 @@ const supervise = async (
 		report: (message) => reports.push(message),
 		trace: () => {},
 		uncovered: () => {},
+		programStarted: () => {},
 		jobStop: { programStopped: () => {}, programContinued: () => {} },
 	});
 	const bytes = command.map((word) => new TextEncoder().encode(word));
