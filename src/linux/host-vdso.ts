@@ -7,17 +7,17 @@
 import { readFileSync } from "node:fs";
 import { ByteReader } from "../bytes.ts";
 import * as elf from "../elf/constants.ts";
-import { openElf, readProgramHeaders } from "../elf/headers.ts";
 import { readElf } from "../elf/reader.ts";
 import type { HostCoarseClocks, HostFunction, HostVdso } from "../vdso/host.ts";
+import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { joinNanoseconds, type Nanoseconds, NANOSECONDS_PER_SECOND } from "../units.ts";
 import * as linux from "./constants.ts";
 import { ownAuxv, rawSyscall, syscallResult, viewMemory } from "./ffi.ts";
+import { hostVdsoRange } from "./maps.ts";
 import { createMemoryFile } from "./memfd.ts";
+import { imageLength, outerPage } from "./outer-page.ts";
 
 const PAGE_SIZE = 4096;
-/** The program headers of a vDSO follow its ELF header. */
-const HEADERS_READ = 4096;
 
 export interface HostImage {
 	readonly vdso: HostVdso;
@@ -33,14 +33,6 @@ const readText = (path: string): string => {
 	}
 };
 
-/** Bytes of address space of the image that is mapped at `address`. */
-const imageLength = (address: bigint): number => {
-	const end = readProgramHeaders(openElf(viewMemory(address, HEADERS_READ).slice()))
-		.filter(({ type }) => type === elf.PT_LOAD)
-		.reduce((length, segment) => Math.max(length, Number(segment.virtualAddress + segment.memorySize)), 0);
-	return Math.ceil(end / PAGE_SIZE) * PAGE_SIZE;
-};
-
 const functionsOf = (bytes: Uint8Array): readonly HostFunction[] => {
 	const functions: HostFunction[] = [];
 	for (const { name, type, binding, sectionIndex, value, version } of readElf(bytes).symbols) {
@@ -51,10 +43,10 @@ const functionsOf = (bytes: Uint8Array): readonly HostFunction[] => {
 	return functions;
 };
 
-/** Seconds and nanoseconds of a clock, as the kernel's own system call tells. */
+/** Seconds and nanoseconds of a clock, as the kernel's own system call tells: also inside of a run, whose filter knows the key. */
 const readClock = (id: number): readonly [bigint, bigint] => {
 	const time = new BigInt64Array(2);
-	rawSyscall(linux.SYS_clock_gettime, id, time);
+	rawSyscall(linux.SYS_clock_gettime, id, time, SYSCALL_KEY);
 	return [time[0] ?? 0n, time[1] ?? 0n];
 };
 
@@ -122,9 +114,15 @@ const readBack = (fd: number): Uint8Array => {
 
 const hasRdpid = (): boolean => /^flags\s*:.*\brdpid\b/m.test(readText("/proc/cpuinfo"));
 
+/** Where the kernel's vDSO is, in our own memory; 0 when there is none. Inside of a run, the auxiliary vector leads to that run's. */
+const kernelImage = (): bigint => {
+	if (outerPage() === undefined) return ownAuxv(linux.AT_SYSINFO_EHDR);
+	return hostVdsoRange(process.pid)?.start ?? 0n;
+};
+
 /** Looks at the host once. */
 export const readHostImage = (): HostImage => {
-	const address = ownAuxv(linux.AT_SYSINFO_EHDR);
+	const address = kernelImage();
 	if (address === 0n) {
 		return { vdso: { functions: [], coarse: undefined, hasRdpid: hasRdpid() }, bytes: new Uint8Array(0) };
 	}

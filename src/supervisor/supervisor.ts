@@ -177,7 +177,7 @@ export class Supervisor {
 		return this.#hasRefusedLead;
 	}
 
-	/** When the first process last got this signal, as Date.now() tells; 0 for never. */
+	/** When the first process last got this signal, as performance.now() tells; 0 for never. */
 	lastDelivery(signal: number): number {
 		return this.#deliveries.get(signal) ?? 0;
 	}
@@ -413,7 +413,7 @@ export class Supervisor {
 
 	#signalDelivery(task: Task, signal: number): void {
 		const { tid, pending } = task;
-		if (tid === this.#lead) this.#deliveries.set(signal, Date.now());
+		if (tid === this.#lead) this.#deliveries.set(signal, performance.now());
 		if (task.remote !== undefined) {
 			task.heldSignals.push(signal);
 			resumeToSyscall(tid);
