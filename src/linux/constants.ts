@@ -126,6 +126,7 @@ export const WALL = 0x40000000;
 // clone(2), futex(2), prctl(2)
 export const CLONE_VM = 0x100;
 export const CLONE_VFORK = 0x4000;
+export const CLONE_UNTRACED = 0x80_0000;
 export const FUTEX_WAKE_PRIVATE = 129;
 
 // getrlimit(2)

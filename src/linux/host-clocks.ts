@@ -6,6 +6,7 @@
  * layout of the fine clocks counts only when `verifyFineClocks` has read them in it.
  */
 import { ByteReader } from "../bytes.ts";
+import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { CLOCK_MODE_OFFSET, CLOCK_MODE_TSC, type HostCoarseClocks, type HostFineClocks } from "../vdso/host.ts";
 import { BASE_STRIDE } from "../vdso/host-page.ts";
 import * as linux from "./constants.ts";
@@ -19,10 +20,10 @@ const CLOCK_MODE_MAX = 3;
 
 type Time = readonly [seconds: bigint, nanoseconds: bigint];
 
-/** Seconds and nanoseconds of a clock, as the kernel's own system call tells. */
+/** Seconds and nanoseconds of a clock, as the kernel's own system call tells: also inside of a run, whose filter knows the key. */
 export const readClock = (id: number): Time => {
 	const time = new BigInt64Array(2);
-	rawSyscall(linux.SYS_clock_gettime, id, time);
+	rawSyscall(linux.SYS_clock_gettime, id, time, SYSCALL_KEY);
 	return [time[0] ?? 0n, time[1] ?? 0n];
 };
 

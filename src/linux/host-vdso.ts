@@ -5,32 +5,21 @@
  * that is missing, the image calls the host's functions instead of reading the clocks itself.
  */
 import * as elf from "../elf/constants.ts";
-import { openElf, readProgramHeaders } from "../elf/headers.ts";
 import { readElf } from "../elf/reader.ts";
 import type { HostFunction, HostVdso } from "../vdso/host.ts";
 import { joinNanoseconds, type Nanoseconds, NANOSECONDS_PER_SECOND } from "../units.ts";
 import * as linux from "./constants.ts";
 import { ownAuxv, viewMemory } from "./ffi.ts";
 import { readClock, readHostClocks } from "./host-clocks.ts";
+import { hostVdsoRange } from "./maps.ts";
+import { imageLength, outerPage } from "./outer-page.ts";
 import { readText } from "./proc-file.ts";
-
-const PAGE_SIZE = 4096;
-/** The program headers of a vDSO follow its ELF header. */
-const HEADERS_READ = 4096;
 
 export interface HostImage {
 	readonly vdso: HostVdso;
 	/** The bytes of the host's image, whole pages; empty when the host gives no vDSO. */
 	readonly bytes: Uint8Array;
 }
-
-/** Bytes of address space of the image that is mapped at `address`. */
-const imageLength = (address: bigint): number => {
-	const end = readProgramHeaders(openElf(viewMemory(address, HEADERS_READ).slice()))
-		.filter(({ type }) => type === elf.PT_LOAD)
-		.reduce((length, segment) => Math.max(length, Number(segment.virtualAddress + segment.memorySize)), 0);
-	return Math.ceil(end / PAGE_SIZE) * PAGE_SIZE;
-};
 
 const functionsOf = (bytes: Uint8Array): readonly HostFunction[] => {
 	const functions: HostFunction[] = [];
@@ -44,9 +33,15 @@ const functionsOf = (bytes: Uint8Array): readonly HostFunction[] => {
 
 const hasRdpid = (): boolean => /^flags\s*:.*\brdpid\b/m.test(readText("/proc/cpuinfo"));
 
+/** Where the kernel's vDSO is, in our own memory; 0 when there is none. Inside of a run, the auxiliary vector leads to that run's. */
+const kernelImage = (): bigint => {
+	if (outerPage() === undefined) return ownAuxv(linux.AT_SYSINFO_EHDR);
+	return hostVdsoRange(process.pid)?.start ?? 0n;
+};
+
 /** Looks at the host once. */
 export const readHostImage = (): HostImage => {
-	const address = ownAuxv(linux.AT_SYSINFO_EHDR);
+	const address = kernelImage();
 	if (address === 0n) {
 		return {
 			vdso: { functions: [], coarse: undefined, fine: undefined, hasRdpid: hasRdpid() },

@@ -26,6 +26,7 @@ import {
 	type Architecture,
 	TIME_CALLS,
 	type TimeCall,
+	type TimeCallName,
 } from "../syscalls/time-calls.ts";
 import { VSYSCALL_SIZE, VSYSCALL_START, VSYSCALLS } from "../vsyscall/page.ts";
 import {
@@ -65,7 +66,7 @@ export interface FilterOptions {
 	readonly tracesTimeCalls: boolean;
 	/** Stops ptrace(2) where it begins or ends tracing. @default false */
 	readonly tracesTracers?: boolean;
-	/** What the image passes as third argument of its own reads, which are not to be stopped: a 32-bit word. */
+	/** What calls pass that mean the host's time, and are not to be stopped: a 32-bit word, in the argument of KEY_ARGUMENT. */
 	readonly syscallKey?: number | undefined;
 }
 
@@ -137,14 +138,21 @@ const testLines = (test: ArgumentTest): readonly TestLine[] => {
 	];
 };
 
+/** Arguments that the kernel does not look at. */
+const KEY_ARGUMENT: Readonly<Partial<Record<TimeCallName, number>>> = {
+	clock_gettime: 2,
+	gettimeofday: 2,
+	timerfd_settime: 4,
+};
+const SEGV_ACTION_KEY = 4;
+
+/** Fails for a call that has the key. */
+const keyTest = (argument: number | undefined, key: number | undefined): Rule["tests"] =>
+	argument === undefined || key === undefined ? [] : [[load(low(argument)), equals(key, "failed", "passed")]];
+
 const timeRule = ({ name, number }: TimeCall, reason: number, syscallKey: number | undefined): Rule => {
 	const tests = (ARGUMENT_TESTS[name] ?? []).map(testLines);
-	const isKeyed = syscallKey !== undefined && (name === "clock_gettime" || name === "gettimeofday");
-	return {
-		number,
-		reason,
-		tests: isKeyed ? [...tests, [load(low(2)), equals(syscallKey, "failed", "passed")]] : tests,
-	};
+	return { number, reason, tests: [...tests, ...keyTest(KEY_ARGUMENT[name], syscallKey)] };
 };
 
 const SEGV_ACTION_TESTS: readonly ArgumentTest[] = [
@@ -162,7 +170,8 @@ const rulesFor = (architecture: Architecture, options: FilterOptions): readonly 
 		for (const { syscall } of VSYSCALLS) rules.push({ number: syscall, tests: [IN_PAGE], reason: PAGE_CALL });
 	}
 	if (architecture === "x86-64" && options.tracesSegvActions) {
-		rules.push({ number: SYS_rt_sigaction, tests: SEGV_ACTION_TESTS.map(testLines), reason: SEGV_ACTION });
+		const tests = [...SEGV_ACTION_TESTS.map(testLines), ...keyTest(SEGV_ACTION_KEY, options.syscallKey)];
+		rules.push({ number: SYS_rt_sigaction, tests, reason: SEGV_ACTION });
 	}
 	if (options.tracesTracers === true) {
 		const number = architecture === "x86-64" ? SYS_ptrace : SYS_PTRACE_32;

@@ -3,6 +3,7 @@
  * borrowed descriptor.
  */
 import { closeSync, readFileSync } from "node:fs";
+import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { type Nanoseconds, joinNanoseconds } from "../units.ts";
 import { borrowDescriptor } from "./borrowed-descriptor.ts";
 import * as linux from "./constants.ts";
@@ -62,9 +63,9 @@ export class BorrowedTimerfd {
 		}
 	}
 
-	/** @param itimerspec 32 bytes */
+	/** @param itimerspec 32 bytes, with the host's time */
 	settime(flags: number, itimerspec: Uint8Array): void {
-		syscallResult(linux.SYS_timerfd_settime, this.#fd, flags, itimerspec, 0);
+		syscallResult(linux.SYS_timerfd_settime, this.#fd, flags, itimerspec, 0, SYSCALL_KEY);
 	}
 
 	/** Gives back expirations that settime has cleared: needs CONFIG_CHECKPOINT_RESTORE, else they are lost. */

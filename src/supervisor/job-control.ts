@@ -40,7 +40,7 @@ const ECHO_MS = 20;
 export interface SignalTargets {
 	/** The processes that a signal is passed on to. */
 	readonly pids: () => readonly number[];
-	/** When the first process last got this signal, as Date.now() tells; 0 for never. */
+	/** When the first process last got this signal, as performance.now() tells; 0 for never. */
 	readonly lastDelivery: (signal: number) => number;
 }
 
@@ -48,7 +48,7 @@ export interface SignalTargets {
 export const forwardSignals = ({ pids, lastDelivery }: SignalTargets): void => {
 	const pass = (name: NodeJS.Signals): void => {
 		const signal = constants.signals[name];
-		const received = Date.now();
+		const received = performance.now();
 		setTimeout(() => {
 			if (lastDelivery(signal) >= received - ECHO_MS) return;
 			for (const pid of pids()) syscallResult(linux.SYS_kill, pid, signal);

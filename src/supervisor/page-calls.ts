@@ -11,15 +11,16 @@
  */
 import { ByteReader } from "../bytes.ts";
 import * as linux from "../linux/constants.ts";
-import { eventMessage, resume, singleStep } from "../linux/ptrace.ts";
+import { resume, singleStep } from "../linux/ptrace.ts";
 import { readMemory } from "../linux/remote-memory.ts";
-import { PAGE_CALL, SEGV_ACTION } from "../linux/seccomp.ts";
+import { SEGV_ACTION } from "../linux/seccomp.ts";
 import { ENTRY_FRAME } from "../vdso/page-entries.ts";
 import { answerCall, type CallOutcome } from "../vsyscall/emulate.ts";
 import type { PagePolicy } from "../vsyscall/mode.ts";
 import { isInVsyscallPage, VSYSCALL_ADDR, VSYSCALL_START, type VsyscallNumber, vsyscallAt } from "../vsyscall/page.ts";
 import { CallPatcher, type CallPatcherOptions, type PageStatistics } from "./call-patcher.ts";
 import { callWorld } from "./call-world.ts";
+import { leaveOutCall } from "./foreign-stop.ts";
 import { imageAddress } from "./image-address.ts";
 import { programName } from "./process-facts.ts";
 import { PageReads } from "./page-reads.ts";
@@ -102,18 +103,17 @@ export class PageCalls {
 	}
 
 	/** A stop by a seccomp filter. Resumes the task. */
-	seccompStop(tid: number): void {
+	seccompStop(tid: number, reason: number): void {
 		const stop = this.#stop;
 		if (!stop.enter(tid)) return;
 		const { registers } = stop;
-		const reason = eventMessage(tid);
 		if (reason === SEGV_ACTION) {
 			stop.actions.remember(stop.process, tid, registers.get("rsi"));
 			resume(tid, 0);
 			return;
 		}
 		const number = vsyscallAt(registers.get("rip"));
-		if (reason !== PAGE_CALL || number === undefined) return this.#refuseUntraced();
+		if (number === undefined) return leaveOutCall(tid);
 		// The host has read it; where we cannot, the memory is closed to us (prctl(PR_SET_DUMPABLE, 0) without CAP_SYS_PTRACE).
 		const returnAddress = stop.word(registers.get("rsp"));
 		this.#patcher.countTrap();
@@ -140,17 +140,6 @@ export class PageCalls {
 		this.#options.report(
 			`${programName(tid)} (pid ${process}) has closed its memory to us (PR_SET_DUMPABLE): its calls of the vsyscall page that store a time show the host's`,
 		);
-	}
-
-	/**
-	 * A filter of the program's own asks a tracer (SECCOMP_RET_TRACE), and to the program there is none: the call is not made, and
-	 * is ENOSYS (seccomp(2)).
-	 */
-	#refuseUntraced(): void {
-		this.#stop.registers.set("orig_rax", -1n);
-		this.#stop.registers.set("rax", -ENOSYS);
-		this.#stop.writeRegisters();
-		resume(this.#stop.tid, 0);
 	}
 
 	/**

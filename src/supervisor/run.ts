@@ -18,6 +18,7 @@ import { buildImage, type Image } from "../vdso/image.ts";
 import type { Reads } from "../vdso/reads.ts";
 import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } from "../vsyscall/mode.ts";
 import type { PageStatistics } from "./call-patcher.ts";
+import type { OnFailure } from "./coverage.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
 import { follow, type FollowedFile } from "./followed-file.ts";
 import { Installer } from "./install.ts";
@@ -27,7 +28,7 @@ import { isProcess } from "./process-facts.ts";
 import { execError, findProgram } from "./program-file.ts";
 import { NamedRunClock } from "./run-clock.ts";
 import { seizeError } from "./seize-error.ts";
-import { type DrainResult, type OnFailure, Supervisor } from "./supervisor.ts";
+import { type DrainResult, Supervisor } from "./supervisor.ts";
 
 export interface RunOptions {
 	/** The command, byte for byte. */

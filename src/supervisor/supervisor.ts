@@ -9,22 +9,16 @@
  */
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
-import { signalName } from "../linux/exit.ts";
-import { eventMessage, listen, readRegisters, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
-import { Registers } from "../linux/registers.ts";
-import { TIME_CALL, TRACER_CALL, WATCHED_READ } from "../linux/seccomp.ts";
-import { errnoName } from "../linux/syscall-error.ts";
+import { eventMessage, listen, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
+import { PAGE_CALL, SEGV_ACTION, TIME_CALL, TRACER_CALL, WATCHED_READ } from "../linux/seccomp.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
+import { Coverage, type CoverageOptions } from "./coverage.ts";
 import { dumpsCore, keepImageInCore } from "./core-image.ts";
+import { leaveOutCall } from "./foreign-stop.ts";
 import type { ExitStatus } from "./exit-status.ts";
-import type { InstallFailure, Installer, PendingInstall } from "./install.ts";
 import type { JobStop } from "./job-control.ts";
-import { type ProvidedFiles, provideFiles } from "./provided-files.ts";
-import type { PageFile } from "./page-file.ts";
-import { droppedPrivileges, programName } from "./process-facts.ts";
-import { endProcess } from "./refusal.ts";
-import type { RequestedMode } from "../vsyscall/mode.ts";
+import { programName } from "./process-facts.ts";
 import { type PageCallOptions, PageCalls } from "./page-calls.ts";
 import type { PageStatistics } from "./call-patcher.ts";
 import { ProcessIds } from "./process-ids.ts";
@@ -32,28 +26,15 @@ import { type TimeCallOptions, TimeCalls } from "./time-calls.ts";
 import { TracerSlot } from "./tracer-slot.ts";
 import { RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
 
-/** What happens to a process that cannot be covered. */
-export type OnFailure = "refuse" | "warn";
-
-export interface SupervisorOptions {
-	readonly installer: Installer;
-	readonly pageFile: PageFile;
-	readonly onFailure: OnFailure;
+export interface SupervisorOptions
+	extends Pick<CoverageOptions, "installer" | "pageFile" | "onFailure" | "isHostClock" | "mode" | "report" | "trace"> {
 	/**
 	 * This process had children before the run (`sidecar & exec vsyscall run ...`, an init system): the end of the run is then known
 	 * by counting tasks, not by having no child left.
 	 */
 	readonly hasForeignChildren: boolean;
-	/** The time that was asked for is the host's: a process that is not covered loses nothing. */
-	readonly isHostClock: boolean;
-	/** One line for the user, without "vsyscall: " and newline. */
-	readonly report: (message: string) => void;
-	/** One line for `--verbose`. */
-	readonly trace: (message: string) => void;
 	/** Told of every process that runs in real time, or whose programs will; without a reason when that is over. */
 	readonly uncovered: (pid: number, reason: string | undefined) => void;
-	/** What was asked for the vsyscall page. */
-	readonly mode: RequestedMode;
 	/** The filter stops the system calls that mean the wall clock; undefined when it could not be asked for. */
 	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds" | "image"> | undefined;
 	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
@@ -76,13 +57,10 @@ interface Task {
 	readonly tid: number;
 	/** The event of the task that made it has been seen, or it is the first. */
 	isAnnounced: boolean;
-	pending: PendingInstall | undefined;
 	/** Goes on with system calls on behalf of the task, at the next syscall-stop. */
 	remote: (() => void) | undefined;
 	/** Signals that came meanwhile: sent again when the calls are done. */
 	heldSignals: number[];
-	/** The files have been passed to the process, or a copy of them. */
-	hasProvidedFiles: boolean;
 	/** The image will be whole in a core file. */
 	isImageKept: boolean;
 }
@@ -97,15 +75,6 @@ const OPTIONS =
 
 const MAKES_A_TASK = new Set([linux.PTRACE_EVENT_FORK, linux.PTRACE_EVENT_VFORK, linux.PTRACE_EVENT_CLONE]);
 
-/** How an install stops, succeeds or fails; SIGILL and SIGSYS would be a surprise worth a line. */
-const INSTALL_SIGNALS = new Set([4, 5, linux.SIGBUS, linux.SIGSEGV, linux.SIGURG, 31]);
-
-const NO_PAGE_IN_32_BIT =
-	"is a 32-bit program, which has no vsyscall page: leave --vsyscall out (64-bit programs that it starts have one)";
-
-const describeMapFailure = (errno: number): string =>
-	`the image could not be mapped (${errnoName(errno)})${errno === 12 ? ": a limit of address space (ulimit -v) or of mappings is too small" : ""}`;
-
 export class Supervisor {
 	readonly #options: SupervisorOptions;
 	readonly #tasks = new Map<number, Task>();
@@ -115,11 +84,11 @@ export class Supervisor {
 	readonly #endedEarly = new Set<number>();
 	/** Signals of the first process, and when it last got each. */
 	readonly #deliveries = new Map<number, number>();
-	readonly #registers = new Registers();
 	readonly #processes = new ProcessIds();
 	readonly #pageCalls: PageCalls | undefined;
 	readonly #timeCalls: TimeCalls | undefined;
 	readonly #slot: TracerSlot;
+	readonly #coverage: Coverage;
 	#lead = 0;
 	#status: ExitStatus | undefined;
 	#hasStarted = false;
@@ -131,8 +100,20 @@ export class Supervisor {
 	constructor(options: SupervisorOptions) {
 		this.#options = options;
 		const processOf = (tid: number): number => this.#processes.of(tid);
-		const callRemotely: PageCallOptions["callRemotely"] = (tid, instruction, script, finished) =>
+		const callRemotely: CoverageOptions["callRemotely"] = (tid, instruction, script, finished) =>
 			this.#callRemotely(this.#taskOf(tid), instruction, script, finished);
+		this.#coverage = new Coverage({
+			...options,
+			callRemotely,
+			isLead: (tid) => tid === this.#lead,
+			uncovered: (tid, reason) => {
+				this.#timeCalls?.uncovered(tid);
+				if (reason !== undefined) options.uncovered(tid, reason);
+			},
+			refused: (tid) => {
+				if (tid === this.#lead) this.#hasRefusedLead = true;
+			},
+		});
 		if (options.timeCalls !== undefined) {
 			const threadsOf = (process: number): readonly number[] => this.tids.filter((tid) => processOf(tid) === process);
 			this.#timeCalls = new TimeCalls({
@@ -186,7 +167,7 @@ export class Supervisor {
 		return this.#hasRefusedLead;
 	}
 
-	/** When the first process last got this signal, as Date.now() tells; 0 for never. */
+	/** When the first process last got this signal, as performance.now() tells; 0 for never. */
 	lastDelivery(signal: number): number {
 		return this.#deliveries.get(signal) ?? 0;
 	}
@@ -237,10 +218,8 @@ export class Supervisor {
 			task = {
 				tid,
 				isAnnounced: false,
-				pending: undefined,
 				remote: undefined,
 				heldSignals: [],
-				hasProvidedFiles: false,
 				isImageKept: false,
 			};
 			this.#tasks.set(tid, task);
@@ -298,8 +277,8 @@ export class Supervisor {
 		const architecture = (["x86-64", "i386"] as const).find((name) => TIME_CALL[name] === reason);
 		if (reason === WATCHED_READ && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid);
 		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
-		else if (this.#pageCalls === undefined) resume(tid, 0);
-		else this.#pageCalls.seccompStop(tid);
+		else if (reason === PAGE_CALL || reason === SEGV_ACTION) this.#pageCalls?.seccompStop(tid, reason);
+		else leaveOutCall(tid);
 	}
 
 	/** A task has made another. */
@@ -316,13 +295,12 @@ export class Supervisor {
 
 	#ended(tid: number, status: ExitStatus): void {
 		const task = this.#tasks.get(tid);
+		const isBeingCovered = task?.remote !== undefined && this.#coverage.isPending(tid);
 		this.#forget(tid);
 		this.#slot.ended(tid);
 		if (this.#options.hasForeignChildren && task?.isAnnounced !== true) this.#endedEarly.add(tid);
 		if (tid === this.#lead) this.#status = status;
-		if (task?.remote !== undefined && task.pending !== undefined) {
-			this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
-		}
+		if (isBeingCovered) this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
 		if (this.#status !== undefined && tid === this.#lead && this.#tasks.size > 0) {
 			this.#options.trace(`the first process ended; waiting for ${this.#tasks.size} more`);
 		}
@@ -333,17 +311,14 @@ export class Supervisor {
 		this.#newborn.delete(tid);
 		this.#pageCalls?.ended(tid);
 		this.#timeCalls?.ended(tid);
+		this.#coverage.forget(tid);
 		this.#processes.ended(tid);
 	}
 
 	/** Another tracer wants a task that has stopped. @returns whether it was let go */
 	#isLetGo(task: Task): boolean {
 		if (!this.#slot.isAwaited(task.tid)) return false;
-		return this.#slot.stopped(task.tid, task.remote !== undefined || this.#isBeingInstalled(task));
-	}
-
-	#isBeingInstalled({ tid, pending }: Task): boolean {
-		return pending !== undefined && this.#options.installer.isUnderWay(tid, pending);
+		return this.#slot.stopped(task.tid, task.remote !== undefined || this.#coverage.isUnderWay(task.tid));
 	}
 
 	#letGo(tid: number): void {
@@ -374,73 +349,23 @@ export class Supervisor {
 		const former = eventMessage(tid);
 		if (former !== tid) this.#tasks.delete(former);
 		this.#programStarted(tid);
-		task.pending = undefined;
 		task.remote = undefined;
 		this.#processes.exec(tid, former);
 		this.#pageCalls?.exec(tid, former);
 		this.#timeCalls?.exec(tid);
-		task.hasProvidedFiles = false;
 		task.isImageKept = false;
-		const { installer, isHostClock, mode, report, trace } = this.#options;
-		const dropped = droppedPrivileges(tid);
-		if (dropped !== undefined) report(`${programName(tid)} (pid ${tid}) ${dropped}`);
-		const result = installer.start(tid);
-		switch (result.kind) {
-			case "started":
-				task.pending = result.pending;
-				resume(tid, 0);
-				return;
-			case "dead":
-				return;
-			case "not-64-bit":
-				if (tid === this.#lead && mode !== "auto" && mode !== "none") {
-					return this.#uncovered(task, NO_PAGE_IN_32_BIT);
-				}
-				if (!isHostClock) return this.#uncovered(task, "is a 32-bit program, which this release does not cover");
-				trace(`${programName(tid)} (pid ${tid}) is a 32-bit program: real time`);
-				this.#timeCalls?.uncovered(tid);
-				resume(tid, 0);
-				return;
-			case "failed":
-				return this.#uncovered(task, `could not be covered: ${result.reason}`);
-		}
-	}
-
-	/** The process is in a stop, before its first instruction. */
-	#uncovered(task: Task, reason: string): void {
-		const { onFailure, report } = this.#options;
-		const { tid } = task;
-		const name = `${programName(tid)} (pid ${tid})`;
-		if (onFailure === "warn") {
-			report(`${name} ${reason}; it runs in real time`);
-			this.#options.uncovered(tid, reason);
-			this.#timeCalls?.uncovered(tid);
-			this.#enter(task);
-			return;
-		}
-		report(`${name} ${reason}; it was not started (--on-failure=warn runs it in real time)`);
-		if (tid === this.#lead) this.#hasRefusedLead = true;
-		task.pending = undefined;
-		endProcess(tid);
-	}
-
-	/** Starts the program as execve left it. */
-	#enter(task: Task): void {
-		const { pending } = task;
-		task.pending = undefined;
-		if (pending !== undefined && !this.#options.installer.enterProgram(task.tid, pending)) return;
-		resume(task.tid, 0);
+		this.#coverage.exec(tid);
 	}
 
 	#signalDelivery(task: Task, signal: number): void {
-		const { tid, pending } = task;
-		if (tid === this.#lead) this.#deliveries.set(signal, Date.now());
+		const { tid } = task;
+		if (tid === this.#lead) this.#deliveries.set(signal, performance.now());
 		if (task.remote !== undefined) {
 			task.heldSignals.push(signal);
 			resumeToSyscall(tid);
 			return;
 		}
-		if (pending !== undefined && INSTALL_SIGNALS.has(signal) && this.#installSignal(task, pending, signal)) return;
+		if (this.#coverage.signal(tid, signal)) return;
 		const delivered = this.#pageCalls === undefined ? signal : this.#pageCalls.signalStop(tid, signal);
 		if (delivered === undefined) return;
 		if (dumpsCore(delivered) && !task.isImageKept) {
@@ -448,47 +373,6 @@ export class Supervisor {
 			keepImageInCore(tid);
 		}
 		resume(tid, delivered);
-	}
-
-	/** A signal that may be how an install stops. @returns whether it was, and the task has been dealt with */
-	#installSignal(task: Task, pending: PendingInstall, signal: number): boolean {
-		const { tid } = task;
-		if (!readRegisters(tid, this.#registers)) return true;
-		const { installer, report } = this.#options;
-		const isFault = signal === linux.SIGBUS || signal === linux.SIGSEGV;
-		const meaning = isFault
-			? installer.meaningOfFault(pending, this.#registers)
-			: installer.meaningOfStop(pending, this.#registers);
-		if (meaning === "done") this.#enter(task);
-		if (typeof meaning === "object") this.#installFailed(task, pending, meaning);
-		if (meaning === "over") task.pending = undefined;
-		if (meaning === "other" && signal !== linux.SIGURG) {
-			report(`${programName(tid)} (pid ${tid}) could not be covered: it got ${signalName(signal)} meanwhile`);
-		}
-		return meaning === "done" || typeof meaning === "object";
-	}
-
-	#installFailed(task: Task, pending: PendingInstall, failure: InstallFailure): void {
-		const { tid } = task;
-		// That is tried once.
-		if (failure.at === "map" || task.hasProvidedFiles) return this.#uncovered(task, describeMapFailure(failure.errno));
-		this.#options.trace(
-			`${programName(tid)} (pid ${tid}) cannot open our file (${errnoName(failure.errno)}): it is given a descriptor`,
-		);
-		task.hasProvidedFiles = true;
-		const { installer, pageFile } = this.#options;
-		const { instruction, scratch } = installer.placeForCalls(pending);
-		const script = provideFiles({ tid, stale: failure.stale, scratch, pageFile });
-		this.#callRemotely(task, instruction, script, (result) => this.#filesProvided(task, result));
-	}
-
-	#filesProvided(task: Task, result: ProvidedFiles): void {
-		const { tid, pending } = task;
-		if (result.kind === "failed") return this.#uncovered(task, `could not be covered: ${result.reason}`);
-		if (result.kind === "made") {
-			this.#options.trace(`${programName(tid)} (pid ${tid}) has a copy of our file`);
-		}
-		if (pending !== undefined && this.#options.installer.continueWith(tid, pending, result)) resume(tid, 0);
 	}
 
 	/** Makes the calls of a script on behalf of a stopped task. */

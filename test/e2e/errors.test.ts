@@ -180,11 +180,6 @@ suite("a host that forbids or lacks something ends with 125 and one line", () =>
 		assertOneLine(await runCommand(command), 125, "traced already", "strace");
 	});
 
-	test("vsyscall inside of vsyscall", TIMEOUT, async () => {
-		const command = cli("run", "--clock", "+1d", "--", ...cli("run", "--clock", "+1d", "--", "true"));
-		assertOneLine(await runCommand(command), 125, "traced already");
-	});
-
 	test("too few descriptors: a line or a run, never a failure in between", TIMEOUT, async (t) => {
 		if (!has(t, "prlimit")) return;
 		// The lowest limit under which Node can load a file as large as ours.

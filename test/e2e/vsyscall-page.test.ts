@@ -310,7 +310,7 @@ suite("what is asked for", () => {
 });
 
 suite("a program's own seccomp filter", () => {
-	for (const flags of [["--clock", "+1d"], ["--vsyscall=none"], ["--vsyscall=emulate", "--no-patch"]]) {
+	for (const flags of [[], ["--clock", "+1d"], ["--vsyscall=none"], ["--vsyscall=emulate", "--no-patch"]]) {
 		test(`what it leaves to a tracer is not called: ${flags.join(" ")}`, TIMEOUT, async (t) => {
 			if (!has(t, "gcc")) return;
 			const program = build("glibc", "filter-trace.c");

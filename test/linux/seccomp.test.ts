@@ -150,6 +150,14 @@ describe("of the calls of ptrace(2), the filter stops those that begin or end tr
 	}
 });
 
+test("an action for SIGSEGV with the key passes", () => {
+	const options = { tracesPageCalls: false, tracesSegvActions: true, tracesTimeCalls: false, syscallKey: KEY };
+	const [keyed, plain] = [BigInt(KEY), 0n].map((word) =>
+		interpret(buildFilter(options), { ...usual, nr: 13, args: [11n, 0x7ffe_1234_5678n, 0n, 8n, word] }),
+	);
+	assert.deepEqual([keyed?.answer, plain?.answer], [ALLOW, action]);
+});
+
 const time = TRACE + TIME_CALL["x86-64"];
 const narrow = TRACE + TIME_CALL.i386;
 const POINTER = 0x7ffe_1234_5678n;
@@ -172,6 +180,8 @@ describe("of the calls that may mean the wall clock, the filter stops", () => {
 		["getcpu at the page, as a call of the page", { nr: 309, pointer: PAGE + 0x800n }, page],
 		passes("not getcpu elsewhere", 309, [POINTER]),
 		stops("time", 201, [0n]),
+		stops("timerfd_settime until a time of the wall", 286, [3n, 1n, POINTER, 0n, 0n]),
+		passes("not timerfd_settime with the key", 286, [3n, 1n, POINTER, 0n, BigInt(KEY)]),
 		stops("clock_settime(REALTIME)", 227, [0n, POINTER]),
 		passes("not clock_settime of other clocks", 227, [1n, POINTER]),
 		stops("settimeofday", 164, [POINTER]),

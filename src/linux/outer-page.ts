@@ -1,0 +1,34 @@
+/**
+ * The vvar page of a run around us: this program may be a process of a run itself, and its time is that run's then.
+ *
+ *     AT_SYSINFO_EHDR ->  image | link page | vvar page         of a run
+ *                         image of the kernel                   otherwise
+ */
+import * as elf from "../elf/constants.ts";
+import { openElf, readProgramHeaders } from "../elf/headers.ts";
+import { ByteReader } from "../bytes.ts";
+import { MAGIC, PAGE, PAGE_SIZE } from "../vvar/layout.ts";
+import { AT_SYSINFO_EHDR } from "./constants.ts";
+import { ownAuxv, viewMemory } from "./ffi.ts";
+import { readMemory } from "./remote-memory.ts";
+
+/** The program headers of a vDSO follow its ELF header. */
+const HEADERS_READ = 4096;
+
+/** Bytes of address space of the image that is mapped at `address`: whole pages. */
+export const imageLength = (address: bigint): number => {
+	const end = readProgramHeaders(openElf(viewMemory(address, HEADERS_READ).slice()))
+		.filter(({ type }) => type === elf.PT_LOAD)
+		.reduce((length, segment) => Math.max(length, Number(segment.virtualAddress + segment.memorySize)), 0);
+	return Math.ceil(end / PAGE_SIZE) * PAGE_SIZE;
+};
+
+/** The page that our own vDSO reads, as it is now; undefined outside of a run. */
+export const outerPage = (): Uint8Array | undefined => {
+	const image = ownAuxv(AT_SYSINFO_EHDR);
+	if (image === 0n) return undefined;
+	const page = new Uint8Array(PAGE_SIZE);
+	// The kernel copies: behind its own image may be nothing, or pages that cannot be read.
+	const count = readMemory(process.pid, image + BigInt(imageLength(image) + PAGE_SIZE), page);
+	return count === PAGE_SIZE && new ByteReader(page).u64(PAGE.magic) === MAGIC ? page : undefined;
+};
