@@ -120,7 +120,8 @@ export class History {
 
 	/** Changes whose maker was killed before it could say that they were done. */
 	get unknown(): number {
-		return this.#entries.filter(({ isDone }) => !isDone).length;
+		// A change that was made again, because its moment had passed, is done when the last form of it is.
+		return this.#entries.filter(({ id, isDone }, index) => !isDone && this.#entries[index + 1]?.id !== id).length;
 	}
 
 	#isShown(clock: WallClock, { path, from, to, value }: Reading): boolean {
