@@ -4,14 +4,8 @@
  * Every figure is a ratio or a difference taken in one run: our image against the host's vDSO in one process, programs started
  * natively and under a run in turn, the command line against bare Node in turn. Medians throughout. Needs gcc.
  */
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, release } from "node:os";
-import { fileURLToPath } from "node:url";
-
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const CLI = `${ROOT}dist/vsyscall.cjs`;
-const BUILT = `${ROOT}dist/bench/programs`;
+import { mkdirSync, writeFileSync } from "node:fs";
+import { build, CLI, machine, median, output, ROOT, runWith, under } from "./tools.ts";
 
 interface ReadResult {
 	readonly rounds: number;
@@ -24,35 +18,6 @@ interface ReadResult {
 		readonly ratio: number;
 	}[];
 }
-
-const median = (values: readonly number[]): number => {
-	const sorted = values.toSorted((a, b) => a - b);
-	return sorted[sorted.length >> 1] ?? Number.NaN;
-};
-
-const build = (source: string, output: string, ...flags: readonly string[]): string => {
-	mkdirSync(BUILT, { recursive: true });
-	execFileSync("gcc", ["-O2", "-o", `${BUILT}/${output}`, ...flags, `${ROOT}bench/${source}`]);
-	return `${BUILT}/${output}`;
-};
-
-const runWith = (flags: readonly string[], ...command: readonly string[]): readonly string[] => [
-	process.execPath,
-	CLI,
-	"run",
-	...flags,
-	"--",
-	...command,
-];
-
-const under = (clock: string, ...command: readonly string[]): readonly string[] =>
-	runWith(["--clock", clock], ...command);
-
-const output = ([file = "", ...args]: readonly string[]): string => {
-	const result = spawnSync(file, args, { encoding: "utf8", maxBuffer: 1 << 26 });
-	if (result.status !== 0) throw new Error(`${file} ${args.join(" ")} failed: ${result.stderr}`);
-	return result.stdout;
-};
 
 const milliseconds = (command: readonly string[]): number => {
 	const start = process.hrtime.bigint();
@@ -205,11 +170,8 @@ const measureTimeCalls = (): Readonly<Record<string, number>> => {
 	};
 };
 
-const cpuModel = (): string =>
-	/^model name\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "latin1"))?.[1] ?? cpus()[0]?.model ?? "unknown";
-
 const results = {
-	machine: { cpu: cpuModel(), processors: cpus().length, kernel: release(), node: process.version },
+	machine: machine(),
 	start: measureStart(),
 	reads: measureReads(),
 	page: measurePage(),
@@ -246,3 +208,5 @@ const { nodeMs, runMs, ratio } = results.start;
 console.log(
 	`vsyscall run -- true: ${runMs.toFixed(0)} ms; node -e 0: ${nodeMs.toFixed(0)} ms; ratio ${ratio.toFixed(2)}`,
 );
+// Prints and keeps its own: node dist/bench/compare.js makes them alone.
+await import("./compare.ts");

@@ -1,7 +1,7 @@
 /**
  * vsyscall: Linux's fast system-call layer for one process at a time.
  *
- * `spawn` starts a program under a clock. The rest are the parts that it is made of, usable on their own: clock specs and the
+ * `spawn` starts a program under a clock; `createClock` makes one that many programs share and that can be steered. The rest are the parts that it is made of, usable on their own: clock specs and the
  * arithmetic of the virtual wall clock, the reader of ELF files, the generator of the vDSO image and the rules that it keeps.
  *
  * @packageDocumentation
@@ -21,6 +21,17 @@ export { type ElfFile, readElf } from "./elf/reader.ts";
 export { verifyImage } from "./elf/verify.ts";
 export { type ErrorCode, VsyscallError } from "./errors.ts";
 export { type HostImage, readHostImage } from "./linux/host-vdso.ts";
+export { type Member } from "./clock-file/members.ts";
+export {
+	type Clock,
+	type ClockState,
+	createClock,
+	type DurationLike,
+	type Instant,
+	listClocks,
+	openClock,
+	type TimeLike,
+} from "./named-clock.ts";
 export { type Nanoseconds, nanoseconds } from "./units.ts";
 export { type HostVdso } from "./vdso/host.ts";
 export { buildImage, type Image, type ImageRequest } from "./vdso/image.ts";

@@ -1,12 +1,13 @@
 /** The docs and the code say the same. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { anchorClock, isoInstant, nanoseconds, parseClockSpec, wallTime } from "../src/index.ts";
 import { VERSION } from "../src/cli/version.ts";
-import { vsyscall } from "./helpers/vsyscall.ts";
+import { native, vsyscall } from "./helpers/vsyscall.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
@@ -78,4 +79,41 @@ test("each spec in the table of docs/clock-spec.md is one", () => {
 	);
 	assert.ok(rows.length > 10);
 	for (const spec of rows) assert.doesNotThrow(() => parseClockSpec(spec), spec);
+});
+
+/** Blocks of a page in one language. */
+const blocks = (page: string, language: string): readonly string[] =>
+	[...read(page).matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, text = ""]) => text);
+
+const withoutDate = (text: string): unknown => ({ ...(JSON.parse(text) as object), createdAt: "" });
+
+test("the commands of docs/clocks.md print what the page says", async (t) => {
+	const directory = mkdtempSync(join(tmpdir(), "vsyscall-docs-"));
+	t.after(() => rmSync(directory, { recursive: true, force: true }));
+	const env = { VSYSCALL_RUNTIME_DIR: join(directory, "clocks") };
+	const commands = blocks("docs/clocks.md", "console")
+		.flatMap((block) => block.split(/^\$ /m).slice(1))
+		.map((text) => text.split("\n"));
+	assert.ok(commands.length > 10);
+	for (const [command = "", ...lines] of commands) {
+		const words = [...command.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? "");
+		assert.equal(words[0], "vsyscall");
+		const { stdout, stderr } = await vsyscall(words.slice(1), { env });
+		assert.equal(stdout + stderr, lines.join("\n"), command);
+	}
+	const shown = await vsyscall(["clock", "show", "shop", "--json"], { env });
+	const [object = ""] = blocks("docs/clocks.md", "json");
+	assert.deepEqual(withoutDate(shown.stdout), withoutDate(object));
+});
+
+test("the TypeScript of docs/clocks.md prints what its comments say", async (t) => {
+	const directory = mkdtempSync(join(tmpdir(), "vsyscall-docs-"));
+	t.after(() => rmSync(directory, { recursive: true, force: true }));
+	const [example = ""] = blocks("docs/clocks.md", "ts");
+	const file = join(directory, "example.mjs");
+	writeFileSync(file, example.replace('"vsyscall"', JSON.stringify(new URL("../src/index.js", import.meta.url).href)));
+	const run = await native([process.execPath, file], { env: { VSYSCALL_RUNTIME_DIR: join(directory, "clocks") } });
+	assert.equal(run.stderr, "");
+	const expected = [...example.matchAll(/console\.log.* \/\/ (.*)$/gm)].map(([, text = ""]) => text);
+	assert.deepEqual(run.stdout.trimEnd().split("\n"), expected);
 });

@@ -12,6 +12,7 @@ import {
 	closeSync,
 	constants,
 	fstatSync,
+	ftruncateSync,
 	futimesSync,
 	linkSync,
 	openSync,
@@ -30,6 +31,7 @@ import { withFileLock } from "../linux/file-lock.ts";
 import { hostRealtime, readTaiOffset } from "../linux/host-vdso.ts";
 import { mapShared, unmap } from "../linux/memfd.ts";
 import { type Nanoseconds, nanoseconds } from "../units.ts";
+import { pageFault } from "../vvar/check.ts";
 import { PAGE, PAGE_SIZE } from "../vvar/layout.ts";
 import { readClock, VvarPage } from "../vvar/page.ts";
 import * as errors from "./clock-file-error.ts";
@@ -48,13 +50,15 @@ const isFromThisBoot = (page: Uint8Array): boolean => {
 	return now.every((byte) => byte === 0) || now.every((byte, index) => page[PAGE.bootId + index] === byte);
 };
 
+const sizeFault = (size: number): string => `it has ${size} bytes, a page has ${PAGE_SIZE}`;
+
 /** @returns what is wrong with a file that should be a clock */
 const fault = (file: Stats): string | undefined => {
 	if (!file.isFile()) return "it is not a regular file";
 	if (file.uid !== process.geteuid?.()) return `it belongs to user ${file.uid}`;
 	if ((file.mode & 0o777) !== PRIVATE)
 		return `others may use it (mode ${(file.mode & 0o777).toString(8)}, expected 600)`;
-	if (file.size !== PAGE_SIZE) return `it has ${file.size} bytes, a page has ${PAGE_SIZE}`;
+	if (file.size !== PAGE_SIZE) return sizeFault(file.size);
 	return undefined;
 };
 
@@ -152,8 +156,14 @@ export class ClockFile {
 			.toSorted();
 	}
 
-	/** The clock, as the page shows it now. */
+	/**
+	 * The clock, as the page shows it now.
+	 *
+	 * @throws {VsyscallError} ERR_VSYSCALL_CLOCK when the file has been cut off: a read of what is mapped of it would be SIGBUS.
+	 */
 	get clock(): WallClock {
+		const { size } = fstatSync(this.fd);
+		if (size < PAGE_SIZE) throw errors.unusable(this.name, sizeFault(size));
 		return readClock(this.#bytes);
 	}
 
@@ -194,6 +204,33 @@ export class ClockFile {
 		});
 		if (result === "busy") throw errors.busy(this.name);
 		return result;
+	}
+
+	/**
+	 * Puts a page that somebody has cut off or overwritten back, so that the programs on it read a clock again.
+	 *
+	 * @param clock what it is to show
+	 * @returns what was wrong with it; undefined when nothing was, or when another process that mends it does not go on
+	 */
+	mend(clock: WallClock): string | undefined {
+		if (this.#damage() === undefined) return undefined;
+		const found = withFileLock(this.fd, () => {
+			const damage = this.#damage();
+			if (damage === undefined) return undefined;
+			ftruncateSync(this.fd, PAGE_SIZE);
+			// The notes of the pusher may be anything; the wall word is stored last.
+			this.#bytes.fill(0, 0, PAGE.wall);
+			this.#page = new VvarPage(this.#bytes, readTaiOffset());
+			this.#page.push(clock);
+			this.#bytes.set(bootId(), PAGE.bootId);
+			return damage;
+		});
+		return found === "busy" ? undefined : found;
+	}
+
+	#damage(): string | undefined {
+		const { size } = fstatSync(this.fd);
+		return size === PAGE_SIZE ? pageFault(this.#bytes) : sizeFault(size);
 	}
 
 	/** Calls `listener` soon after every change, also those of other processes. @returns a function that ends it */

@@ -22,17 +22,21 @@ const isSame = (a: WallClock, b: WallClock): boolean =>
 /** A named clock, which others change too. */
 export class NamedRunClock implements RunClock {
 	readonly #file: ClockFile;
+	readonly #report: (message: string) => void;
 	readonly #listeners: ((before: WallClock) => void)[] = [];
 	/** As the listeners know it. */
 	#known: WallClock;
 
-	constructor(file: ClockFile) {
+	/** @param report is told when somebody has damaged the page */
+	constructor(file: ClockFile, report: (message: string) => void) {
 		this.#file = file;
+		this.#report = report;
 		this.#known = file.clock;
 		file.onChange(() => this.look());
 	}
 
 	get current(): WallClock {
+		this.#mend();
 		return this.#file.clock;
 	}
 
@@ -45,6 +49,7 @@ export class NamedRunClock implements RunClock {
 	}
 
 	change(change: ClockChange): void {
+		this.#mend();
 		this.#file.change(change);
 		this.look();
 	}
@@ -60,5 +65,12 @@ export class NamedRunClock implements RunClock {
 		if (isSame(before, current)) return;
 		this.#known = current;
 		for (const listener of this.#listeners) listener(before);
+	}
+
+	/** Programs read what is mapped, whatever somebody has written over it: so it must not stay there. */
+	#mend(): void {
+		const damage = this.#file.mend(this.#known);
+		if (damage === undefined) return;
+		this.#report(`the page of clock ${this.#file.name} was damaged (${damage}); it shows again what it did before`);
 	}
 }

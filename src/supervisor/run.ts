@@ -203,7 +203,7 @@ const untilOver = (supervisor: Supervisor, named: NamedRunClock | undefined): Pr
  */
 export const run = async (options: RunOptions): Promise<RunResult> => {
 	const { installer, pageFile, image, policy } = prepare(options);
-	const named = "kind" in options.clock ? undefined : new NamedRunClock(options.clock);
+	const named = "kind" in options.clock ? undefined : new NamedRunClock(options.clock, options.report);
 	const clock = named ?? pageFile;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);
 	if (incomplete !== undefined) options.report(incomplete);

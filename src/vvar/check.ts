@@ -7,7 +7,8 @@ import * as layout from "./layout.ts";
 
 const LAST_KIND = layout.SLOT_KIND_TRAP;
 
-const faultOf = (bytes: Uint8Array): string | undefined => {
+/** @returns what is wrong with the bytes of a page; undefined when nothing is */
+export const pageFault = (bytes: Uint8Array): string | undefined => {
 	if (bytes.length < layout.PAGE_SIZE) return `a page of ${bytes.length} bytes, not ${layout.PAGE_SIZE}: cut off`;
 	const reader = new ByteReader(bytes);
 	if (reader.u64(layout.PAGE.magic) !== layout.MAGIC) return 'not a page of a clock: it does not begin with "vsysvvar"';
@@ -26,6 +27,6 @@ const faultOf = (bytes: Uint8Array): string | undefined => {
 
 /** @throws {VsyscallError} ERR_VSYSCALL_PAGE when `bytes` are no page, or one of another version, or damaged. */
 export const checkPage = (bytes: Uint8Array): void => {
-	const fault = faultOf(bytes);
+	const fault = pageFault(bytes);
 	if (fault !== undefined) throw new VsyscallError("ERR_VSYSCALL_PAGE", `${fault}; make the clock again`);
 };

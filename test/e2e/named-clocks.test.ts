@@ -6,15 +6,8 @@ import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { build } from "../helpers/fixtures.ts";
 import { findTool, has, isRoot } from "../helpers/requirements.ts";
-import {
-	assertNothingLeft,
-	type Finished,
-	type RunSettings,
-	runCommand,
-	startVsyscall,
-	type Started,
-	vsyscall,
-} from "../helpers/vsyscall.ts";
+import { startTeller } from "../helpers/teller.ts";
+import { assertNothingLeft, type RunSettings, runCommand, startVsyscall, vsyscall } from "../helpers/vsyscall.ts";
 
 const TIMEOUT = { timeout: 120_000 };
 const directory = mkdtempSync(join(tmpdir(), "vsyscall-named-"));
@@ -40,42 +33,7 @@ const refusal = async (settings: RunSettings, ...words: readonly string[]): Prom
 	return stderr;
 };
 
-/** A program that says the time whenever it is asked: `ask` resolves to the seconds since 1970 that it sees. */
-interface Teller {
-	readonly ask: () => Promise<number>;
-	readonly end: () => Promise<Finished>;
-}
-
 const SCRIPT = "while read line; do date +%s; done";
-
-const startTeller = (settings: RunSettings, command: readonly string[]): Teller => {
-	const started: Started = startVsyscall(["run", "--clock", "shop", "--", ...command], {
-		...settings,
-		interactive: true,
-	});
-	const lines: ((line: string) => void)[] = [];
-	let rest = "";
-	started.child.stdout?.on("data", (text: string) => {
-		rest += text;
-		for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
-			lines.shift()?.(rest.slice(0, end));
-			rest = rest.slice(end + 1);
-		}
-	});
-	return {
-		ask: () =>
-			new Promise((resolve) => {
-				lines.push((line) => resolve(Number(line)));
-				started.child.stdin?.write("\n");
-			}),
-		end: async () => {
-			started.child.stdin?.end();
-			const finished = await started.finished;
-			await assertNothingLeft(started.mark);
-			return finished;
-		},
-	};
-};
 
 const seconds = (iso: string): number => Date.parse(iso) / 1000;
 
@@ -85,7 +43,10 @@ suite("programs on one clock", () => {
 	test("see every change at their next read", TIMEOUT, async () => {
 		const settings = fresh();
 		await clock(settings, "create", "shop", `@${NEW_YEAR} frozen`);
-		const tellers = [startTeller(settings, ["bash", "-c", SCRIPT]), startTeller(settings, ["sh", "-c", SCRIPT])];
+		const tellers = [
+			startTeller("shop", ["bash", "-c", SCRIPT], settings),
+			startTeller("shop", ["sh", "-c", SCRIPT], settings),
+		];
 		const ask = (): Promise<number[]> => Promise.all(tellers.map((teller) => teller.ask()));
 		const start = seconds(NEW_YEAR);
 		assert.deepEqual(await ask(), [start, start]);
@@ -113,7 +74,11 @@ suite("programs on one clock", () => {
 		copyFileSync(findTool("busybox") ?? "", join(root, "busybox"));
 		await clock(settings, "create", "shop", `@${NEW_YEAR} frozen`);
 		const script = "while read line; do /busybox date +%s; done";
-		const teller = startTeller(settings, ["chroot", "--userspec=65534:65534", root, "/busybox", "sh", "-c", script]);
+		const teller = startTeller(
+			"shop",
+			["chroot", "--userspec=65534:65534", root, "/busybox", "sh", "-c", script],
+			settings,
+		);
 		assert.equal(await teller.ask(), seconds(NEW_YEAR));
 		await clock(settings, "advance", "shop", "1h");
 		assert.equal(await teller.ask(), seconds(NEW_YEAR) + 3600);
@@ -131,7 +96,7 @@ suite("programs on one clock", () => {
 	test("keep its time when it is removed", TIMEOUT, async () => {
 		const settings = fresh();
 		await clock(settings, "create", "shop", `@${NEW_YEAR} frozen`);
-		const teller = startTeller(settings, ["sh", "-c", SCRIPT]);
+		const teller = startTeller("shop", ["sh", "-c", SCRIPT], settings);
 		await teller.ask();
 		await clock(settings, "rm", "--force", "shop");
 		assert.equal(await teller.ask(), seconds(NEW_YEAR));
