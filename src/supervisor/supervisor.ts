@@ -277,8 +277,10 @@ export class Supervisor {
 		const architecture = (["x86-64", "i386"] as const).find((name) => TIME_CALL[name] === reason);
 		if (reason === WATCHED_READ && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid);
 		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
-		else if (reason === PAGE_CALL || reason === SEGV_ACTION) this.#pageCalls?.seccompStop(tid, reason);
-		else leaveOutCall(tid);
+		else if (reason !== PAGE_CALL && reason !== SEGV_ACTION) leaveOutCall(tid);
+		else if (this.#pageCalls !== undefined) this.#pageCalls.seccompStop(tid, reason);
+		// The filter of a run around this one: what it would do is done by the host.
+		else resume(tid, 0);
 	}
 
 	/** A task has made another. */
