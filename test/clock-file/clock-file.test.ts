@@ -86,6 +86,21 @@ suite("a clock file", () => {
 		refused(() => ClockFile.open("shop"), /no clock is called shop: vsyscall clock create shop makes one/);
 	});
 
+	test("is put back when it was cut off, once, and can be changed again", () => {
+		const clock = kept(ClockFile.create("shop", offset(5n)));
+		const other = kept(ClockFile.open("shop"));
+		assert.equal(clock.mend(offset(5n)), undefined);
+		truncateSync(pathOf("shop"), 0);
+		refused(() => other.clock, /clock shop cannot be used: it has 0 bytes, a page has 4096/);
+		refused(() => other.change(() => frozen(1n)), /it has 0 bytes/);
+		assert.equal(clock.mend(frozen(123n)), "it has 0 bytes, a page has 4096");
+		assert.equal(other.mend(offset(5n)), undefined);
+		assert.deepEqual(other.clock, frozen(123n));
+		other.change(() => frozen(7n));
+		assert.deepEqual(clock.clock, frozen(7n));
+		assert.deepEqual(kept(ClockFile.open("shop")).clock, frozen(7n));
+	});
+
 	test("tells its watchers of a change by anybody", async () => {
 		const clock = kept(ClockFile.create("shop", offset(5n)));
 		const other = kept(ClockFile.open("shop"));

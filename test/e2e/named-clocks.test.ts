@@ -176,14 +176,21 @@ suite("bad input changes nothing:", () => {
 		],
 		["clock create shop", /there is a clock called shop already/],
 		["clock create a/b", /"a\/b" cannot be the name of a clock/],
+		["clock show a/b", /"a\/b" cannot be the name of a clock/],
+		["clock rm ../shop", /"\.\.\/shop" cannot be the name of a clock/],
+		["run --clock ./shop -- true", /unknown word "\.\/shop"/],
 		["clock set shop @2040-13-01", /clock/],
+		["clock set shop +99999y", /longer than 20000 years/],
+		["clock set shop +9000y", /outside the years -9999 to 9999/],
+		["clock set shop %/etc/passwd", /cannot follow a file/],
 		["clock advance shop -1d", /forward/],
 		["clock advance shop 30x", /unknown unit "x"/],
-		["clock advance shop 99999y", /outside|long/],
+		["clock advance shop 99999y", /longer than 20000 years/],
+		["clock advance shop 9000y", /outside the years -9999 to 9999; it stays at 2027-01-31T23:59:00Z/],
 		["clock rate shop 2", /not yet: a rate/],
 		["clock wait-until shop soon", /soon/],
 		["clock turn shop", /unknown command/],
-		["clock", /Usage|usage/],
+		["clock advance shop", /missing required argument/],
 	];
 	for (const [words, pattern] of cases) {
 		test(words, TIMEOUT, async () => {
@@ -192,8 +199,15 @@ suite("bad input changes nothing:", () => {
 			const page = readFileSync(join(settings.env?.["VSYSCALL_RUNTIME_DIR"] ?? "", "shop.clock"));
 			const run = await vsyscall(words.split(" "), settings);
 			assert.match(run.stderr, pattern);
-			assert.equal(run.exitCode, 125);
+			assert.match(run.stderr, /^vsyscall: [^\n]*\n$/);
+			assert.deepEqual([run.stdout, run.exitCode], ["", 125]);
 			assert.deepEqual(readFileSync(join(settings.env?.["VSYSCALL_RUNTIME_DIR"] ?? "", "shop.clock")), page);
 		});
 	}
+
+	test("without a verb: how it is used", TIMEOUT, async () => {
+		const { stderr, exitCode } = await vsyscall(["clock"], fresh());
+		assert.match(stderr, /^Usage: vsyscall clock/);
+		assert.equal(exitCode, 125);
+	});
 });

@@ -16,6 +16,6 @@ test("every reading of forty processes is explained by a clock of the moment, wh
 	assert.deepEqual(result.lost, []);
 	assert.ok(result.endsWell);
 	for (const { name } of PATHS) assert.ok((result.readingsByPath[name] ?? 0) > 0, name);
-	for (const kind of ["host", "offset", "frozen"]) assert.ok((result.readingsByKind[kind] ?? 0) > 0, kind);
+	for (const kind of ["host", "offset", "frozen", "drift"]) assert.ok((result.readingsByKind[kind] ?? 0) > 0, kind);
 	assert.ok(result.controllersKilled > 0 && result.changes > 100);
 });

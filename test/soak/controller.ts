@@ -1,4 +1,4 @@
-/** A process that changes a clock at random, without end, and notes each change in a log: `NAME LOG [drift]`. */
+/** A process that changes a clock at random, without end, and notes each change in a log: `NAME LOG`. */
 import { openSync, writeSync } from "node:fs";
 import { ClockFile } from "../../src/clock-file/clock-file.ts";
 import type { WallClock } from "../../src/clock/clock.ts";
@@ -8,7 +8,7 @@ import { hostRealtime } from "../../src/linux/host-vdso.ts";
 import { type Nanoseconds, nanoseconds } from "../../src/units.ts";
 import { clockText, type Note } from "./history.ts";
 
-const [name = "", path = "", ...options] = process.argv.slice(2);
+const [name = "", path = ""] = process.argv.slice(2);
 const clock = ClockFile.open(name);
 const log = openSync(path, "a", 0o600);
 
@@ -35,21 +35,20 @@ const CHANGES: readonly Change[] = [
 	freeze,
 	resume,
 	resume,
+	(before, host) => setDrift(resume(before, host), BigInt(random(2 ** 30) - 2 ** 29), host),
+	(before, host) => setDrift(resume(before, host), BigInt(random(2 ** 30) - 2 ** 29), host),
 ];
 
-const drift: Change = (before, host) => setDrift(resume(before, host), BigInt(random(2 ** 30) - 2 ** 29), host);
-
-const changes = options.includes("drift") ? [...CHANGES, drift, drift] : CHANGES;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
 for (let index = 0; ; index++) {
 	const id = `${process.pid}.${index}`;
-	const change = changes[random(changes.length)] ?? resume;
+	const change = CHANGES[random(CHANGES.length)] ?? resume;
 	clock.change((before, host) => {
 		const after = change(before, host);
 		note({ id, at: String(hostRealtime()), before: clockText(before), after: clockText(after) });
 		return after;
 	});
 	note({ id, done: String(hostRealtime()) });
-	Atomics.wait(pause, 0, 0, random(40));
+	Atomics.wait(pause, 0, 0, random(10));
 }

@@ -20,8 +20,6 @@ export interface SoakOptions {
 	readonly seconds: number;
 	/** Processes that read, spread over RUNS runs. */
 	readonly processes: number;
-	/** Whether the clock drifts, too: only where the image serves it. */
-	readonly drifts?: boolean;
 }
 
 export interface SoakResult {
@@ -183,7 +181,7 @@ export const soak = async (options: SoakOptions): Promise<SoakResult> => {
 	const finished = Promise.all(runs.map(ended));
 	const isOver = (): boolean => runs.every(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null);
 	for (const run of runs) collect(run, queue);
-	const controllers = new Controllers(NAME, join(directory, "log"), ...(options.drifts === true ? ["drift"] : []));
+	const controllers = new Controllers(NAME, join(directory, "log"));
 	const check = (until: number): void => {
 		log.readTo(history);
 		while (queue[0] !== undefined && queue[0].at <= until) {
