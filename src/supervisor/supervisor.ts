@@ -18,12 +18,13 @@ import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
 import { dumpsCore, keepImageInCore } from "./core-image.ts";
 import type { ExitStatus } from "./exit-status.ts";
+import { ForeignExecs } from "./foreign-exec.ts";
 import type { InstallFailure, Installer, PendingInstall } from "./install.ts";
 import type { JobStop } from "./job-control.ts";
 import { type ProvidedFiles, provideFiles } from "./provided-files.ts";
 import type { PageFile } from "./page-file.ts";
 import { droppedPrivileges, programName } from "./process-facts.ts";
-import { endProcess } from "./refusal.ts";
+import { describeMapFailure, endProcess, NO_PAGE_IN_32_BIT } from "./refusal.ts";
 import type { RequestedMode } from "../vsyscall/mode.ts";
 import { type PageCallOptions, PageCalls } from "./page-calls.ts";
 import type { PageStatistics } from "./call-patcher.ts";
@@ -98,12 +99,6 @@ const MAKES_A_TASK = new Set([linux.PTRACE_EVENT_FORK, linux.PTRACE_EVENT_VFORK,
 /** How an install stops, succeeds or fails; SIGILL and SIGSYS would be a surprise worth a line. */
 const INSTALL_SIGNALS = new Set([4, 5, linux.SIGBUS, linux.SIGSEGV, linux.SIGURG, 31]);
 
-const NO_PAGE_IN_32_BIT =
-	"is a 32-bit program, which has no vsyscall page: leave --vsyscall out (64-bit programs that it starts have one)";
-
-const describeMapFailure = (errno: number): string =>
-	`the image could not be mapped (${errnoName(errno)})${errno === 12 ? ": a limit of address space (ulimit -v) or of mappings is too small" : ""}`;
-
 export class Supervisor {
 	readonly #options: SupervisorOptions;
 	readonly #tasks = new Map<number, Task>();
@@ -135,14 +130,17 @@ export class Supervisor {
 			this.#timeCalls = new TimeCalls({ ...options.timeCalls, processOf, threadsOf, callRemotely });
 		}
 		this.#slot = new TracerSlot({
+			foreignExecs: new ForeignExecs({
+				installer: options.installer,
+				callRemotely,
+				uncovered: (pid, reason) => this.#say(pid, reason),
+			}),
 			isTraced: (tid) => this.#tasks.has(tid) || this.#newborn.has(tid),
 			processOf,
 			letGo: (tid) => this.#letGo(tid),
-			takeBack: (tid) => this.#takeBack(tid),
-			lost: (pid, reason) => {
-				options.report(`${programName(pid)} (pid ${pid}) ${reason}`);
-				options.uncovered(pid, reason);
-			},
+			takeBack: (tid, isCovered) => this.#takeBack(tid, isCovered),
+			lost: (pid, reason) => this.#say(pid, reason),
+			isInstalled: (pid) => options.installer.isInstalled(pid),
 		});
 		if (options.page === undefined) return;
 		this.#pageCalls = new PageCalls({
@@ -324,13 +322,10 @@ export class Supervisor {
 	}
 
 	/** Another tracer wants a task that has stopped. @returns whether it was let go */
-	#isLetGo(task: Task): boolean {
-		if (!this.#slot.isAwaited(task.tid)) return false;
-		return this.#slot.stopped(task.tid, task.remote !== undefined || this.#isBeingInstalled(task));
-	}
-
-	#isBeingInstalled({ tid, pending }: Task): boolean {
-		return pending !== undefined && this.#options.installer.isUnderWay(tid, pending);
+	#isLetGo({ tid, pending, remote }: Task): boolean {
+		if (!this.#slot.isAwaited(tid)) return false;
+		const isBeingInstalled = pending !== undefined && this.#options.installer.isUnderWay(tid, pending);
+		return this.#slot.stopped(tid, remote !== undefined || isBeingInstalled);
 	}
 
 	#letGo(tid: number): void {
@@ -339,13 +334,19 @@ export class Supervisor {
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
 	}
 
-	/** Traces a task again that was let go. It may run another program meanwhile, which is not on the clock. */
-	#takeBack(tid: number): boolean {
-		if (seize(tid, OPTIONS) < 0) return false;
+	/** Traces a task again that was let go. It may have executed a program that nobody has covered. */
+	#takeBack(tid: number, isCovered: boolean): void {
+		if (seize(tid, OPTIONS) < 0) return;
 		this.#taskOf(tid).isAnnounced = true;
-		if (this.#options.installer.isInstalled(tid)) this.#options.uncovered(tid, undefined);
-		else this.#timeCalls?.uncovered(tid);
-		return true;
+		if (this.#options.installer.isInstalled(tid)) return this.#options.uncovered(tid, undefined);
+		this.#timeCalls?.uncovered(tid);
+		if (!isCovered && !this.#options.isHostClock) this.#say(tid, "was executed out of our sight: it runs in real time");
+	}
+
+	/** Of a process that is not, or not wholly, on the clock. */
+	#say(pid: number, reason: string): void {
+		this.#options.report(`${programName(pid)} (pid ${pid}) ${reason}`);
+		this.#options.uncovered(pid, reason);
 	}
 
 	#exec(task: Task): void {
