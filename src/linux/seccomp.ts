@@ -31,7 +31,9 @@ import {
 import { VSYSCALL_SIZE, VSYSCALL_START, VSYSCALLS } from "../vsyscall/page.ts";
 import {
 	PTRACE_ATTACH,
+	PTRACE_CONT,
 	PTRACE_DETACH,
+	PTRACE_GETEVENTMSG,
 	PTRACE_SEIZE,
 	PTRACE_TRACEME,
 	SIGSEGV,
@@ -48,7 +50,7 @@ export const PAGE_CALL = 0x7673;
 export const SEGV_ACTION = 0x7674;
 /** A call of syscalls/time-calls.ts that may mean the wall clock, by the architecture whose number it has. */
 export const TIME_CALL: Readonly<Record<Architecture, number>> = { "x86-64": 0x7675, i386: 0x7676 };
-/** A call of ptrace(2) that fills or empties the tracer's slot of a task. */
+/** A call of ptrace(2) that fills or empties the tracer's slot of a task, or looks at one. */
 export const TRACER_CALL = 0x7677;
 
 /** Of ptrace(2) on i386. */
@@ -64,7 +66,7 @@ export interface FilterOptions {
 	readonly tracesSegvActions: boolean;
 	/** Stops the system calls that mean the wall clock. */
 	readonly tracesTimeCalls: boolean;
-	/** Stops ptrace(2) where it begins or ends tracing. @default false */
+	/** Stops ptrace(2) where it begins or ends tracing, and where a tracer without the key looks at what was executed. @default false */
 	readonly tracesTracers?: boolean;
 	/** What calls pass that mean the host's time, and are not to be stopped: a 32-bit word, in the argument of KEY_ARGUMENT. */
 	readonly syscallKey?: number | undefined;
@@ -163,6 +165,9 @@ const SEGV_ACTION_TESTS: readonly ArgumentTest[] = [
 const TRACER_TESTS: readonly ArgumentTest[] = [
 	{ argument: 0, isOneOf: [PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_DETACH, PTRACE_SEIZE] },
 ];
+/** By which a tracer looks at what has been executed. With the key, it covers that itself. */
+const LOOK_TESTS: readonly ArgumentTest[] = [{ argument: 0, isOneOf: [PTRACE_CONT, PTRACE_GETEVENTMSG] }];
+const TRACER_KEY = 4;
 
 const rulesFor = (architecture: Architecture, options: FilterOptions): readonly Rule[] => {
 	const rules: Rule[] = [];
@@ -176,6 +181,8 @@ const rulesFor = (architecture: Architecture, options: FilterOptions): readonly 
 	if (options.tracesTracers === true) {
 		const number = architecture === "x86-64" ? SYS_ptrace : SYS_PTRACE_32;
 		rules.push({ number, tests: TRACER_TESTS.map(testLines), reason: TRACER_CALL });
+		const looks = [...LOOK_TESTS.map(testLines), ...keyTest(TRACER_KEY, options.syscallKey)];
+		if (architecture === "x86-64") rules.push({ number, tests: looks, reason: TRACER_CALL });
 	}
 	if (!options.tracesTimeCalls) return rules;
 	const reason = TIME_CALL[architecture];

@@ -16,7 +16,7 @@ import type { InstallFailure, Installer, PendingInstall } from "./install.ts";
 import type { PageFile } from "./page-file.ts";
 import { droppedPrivileges, programName } from "./process-facts.ts";
 import { type ProvidedFiles, provideFiles } from "./provided-files.ts";
-import { endProcess } from "./refusal.ts";
+import { describeMapFailure, endProcess, NO_PAGE_IN_32_BIT } from "./refusal.ts";
 import type { RemoteScript } from "./remote-call.ts";
 
 /** What happens to a process that cannot be covered. */
@@ -51,12 +51,6 @@ export interface CoverageOptions {
 
 /** How an install stops, succeeds or fails; SIGILL and SIGSYS would be a surprise worth a line. */
 const INSTALL_SIGNALS = new Set([4, 5, linux.SIGBUS, linux.SIGSEGV, linux.SIGURG, 31]);
-
-const NO_PAGE_IN_32_BIT =
-	"is a 32-bit program, which has no vsyscall page: leave --vsyscall out (64-bit programs that it starts have one)";
-
-const describeMapFailure = (errno: number): string =>
-	`the image could not be mapped (${errnoName(errno)})${errno === 12 ? ": a limit of address space (ulimit -v) or of mappings is too small" : ""}`;
 
 const nameOf = (tid: number): string => `${programName(tid)} (pid ${tid})`;
 

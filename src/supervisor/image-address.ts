@@ -7,16 +7,19 @@ import type { Image } from "../vdso/image.ts";
 
 const AUXV_ENTRY_SIZE = 16;
 
-/** Where a process was told that its vDSO is; undefined when it is gone or without /proc. */
-export const vdsoAddress = (tid: number): bigint | undefined => {
+/** An entry of the kernel's copy of the auxiliary vector of a process; undefined when it is gone or without /proc. */
+export const auxvEntry = (tid: number, type: number): bigint | undefined => {
 	const auxv = readProcFile(tid, "auxv");
 	if (auxv === undefined) return undefined;
 	const reader = new ByteReader(auxv);
 	for (let entry = 0; entry + AUXV_ENTRY_SIZE <= reader.length; entry += AUXV_ENTRY_SIZE) {
-		if (reader.u64(entry) === BigInt(AT_SYSINFO_EHDR)) return reader.u64(entry + 8);
+		if (reader.u64(entry) === BigInt(type)) return reader.u64(entry + 8);
 	}
 	return undefined;
 };
+
+/** Where a process was told that its vDSO is. */
+export const vdsoAddress = (tid: number): bigint | undefined => auxvEntry(tid, AT_SYSINFO_EHDR);
 
 /** Where a process has `image`; undefined when it has it not, or not any more. */
 export const imageAddress = (tid: number, image: Image): bigint | undefined => {

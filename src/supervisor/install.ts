@@ -10,9 +10,11 @@
  * by one that the process makes itself; anything else ends the attempt.
  */
 import { randomInt } from "node:crypto";
+import { fstatSync, statSync } from "node:fs";
 import { type InitialStack, insertEhdr, parseInitialStack } from "../auxv/initial-stack.ts";
 import { VsyscallError } from "../errors.ts";
 import { setU32 } from "../bytes.ts";
+import { readStatusField } from "../linux/proc-file.ts";
 import { readRegisters, readSignalMask, writeRegisters, writeSignalMask } from "../linux/ptrace.ts";
 import { Registers, USER32_CS } from "../linux/registers.ts";
 import { pokeMemory, readMemory, writeMemory } from "../linux/remote-memory.ts";
@@ -58,6 +60,25 @@ export type InstallResult =
 	| { readonly kind: "not-64-bit" }
 	| { readonly kind: "failed"; readonly reason: string };
 
+/** What the tracer of a process writes into it to start an install. */
+export interface ForeignInstall {
+	/** Where stage 1 goes. */
+	readonly bootstrap: bigint;
+	/** Whole words. */
+	readonly code: Uint8Array;
+	readonly entered: Registers;
+}
+
+interface Found {
+	/** The registers as execve left them, the stack pointer moved if an entry was inserted. */
+	readonly initial: Registers;
+	/** The kernel's vDSO; 0 when there is none. */
+	readonly hostImage: bigint;
+	/** Where the auxiliary vector has AT_SYSINFO_EHDR. */
+	readonly ehdrSlot: bigint;
+	readonly auxv: { readonly address: bigint; readonly size: number };
+}
+
 export interface InstallFailure {
 	readonly kind: "failed";
 	readonly at: "open" | "map";
@@ -77,6 +98,9 @@ const FIRST_READ = 4096;
 const MAX_STACK = 64 * 1024 * 1024;
 /** Below the stack pointer and the parcel, inside the stack's first pages: memory for calls. */
 const CALL_SCRATCH_DISTANCE = 2048n;
+
+/** In r12: the process is to stop when it is done. */
+const STOPS_WHEN_DONE = 1n;
 
 const failed = (reason: string): InstallResult => ({ kind: "failed", reason });
 
@@ -155,10 +179,51 @@ export class Installer {
 		return imageAddress(pid, this.#setup.image) !== undefined;
 	}
 
+	/** Whether a process finds our file where we do: it may have another root, other namespaces, another user. */
+	isReachableFrom(pid: number): boolean {
+		const { fd, path } = this.#setup.pageFile;
+		try {
+			const seen = statSync(`/proc/${pid}/root${Buffer.from(path.subarray(0, -1)).toString()}`);
+			const own = fstatSync(fd);
+			const [, user] = (readStatusField(pid, "Uid") ?? "").split("\t").map(Number);
+			return seen.ino === own.ino && seen.dev === own.dev && (user === 0 || user === process.geteuid?.());
+		} catch {
+			return false;
+		}
+	}
+
 	/** Starts the install of a process in its exec stop. On success the process only needs to be resumed. */
 	start(tid: number): InstallResult {
 		const initial = new Registers();
 		if (!readRegisters(tid, initial)) return { kind: "dead" };
+		const found = this.#find(tid, initial);
+		if ("kind" in found) return found;
+		const place = this.#plant(tid, initial.get("rip"), found.hostImage);
+		if ("kind" in place) return place;
+		const entered = this.#enter(tid, found, place.bootstrap);
+		if ("kind" in entered) return entered;
+		const mask = unblockUrgent(tid);
+		if (place.overwritten !== undefined || mask !== undefined) entered.set("r12", entered.get("r12") | STOPS_WHEN_DONE);
+		// Without a supervisor nobody could put the program's first bytes back: better no program than one that begins with stage 1.
+		if (place.overwritten !== undefined) entered.set("r14", 0n);
+		// No system call to restart: execve's is over.
+		entered.set("orig_rax", -1n);
+		if (!writeRegisters(tid, entered)) return { kind: "dead" };
+		return { kind: "started", pending: { ...place, mask, initial, entered } };
+	}
+
+	/** The same for a process that has another tracer: what that one is to write. @param initial its registers at an exec stop */
+	forOtherTracer(tid: number, initial: Registers): ForeignInstall | InstallResult {
+		const found = this.#find(tid, initial);
+		if ("kind" in found) return found;
+		if (found.hostImage === 0n || this.#room === undefined) return failed("the host's vDSO has no room for stage 1");
+		const bootstrap = found.hostImage + BigInt(this.#room);
+		const entered = this.#enter(tid, found, bootstrap);
+		return "kind" in entered ? entered : { bootstrap, code: this.#code, entered };
+	}
+
+	/** Where things are on the initial stack. An entry is inserted where AT_SYSINFO_EHDR is missing. */
+	#find(tid: number, initial: Registers): Found | InstallResult {
 		if (initial.get("cs") === USER32_CS) return { kind: "not-64-bit" };
 		let read: StackRead | InstallResult;
 		try {
@@ -181,48 +246,37 @@ export class Installer {
 			ehdrIndex = stack.auxvIndex + 1;
 			auxvCount += 1;
 		}
-		return this.#enter(tid, initial, {
+		return {
+			initial,
 			hostImage,
 			ehdrSlot: initial.get("rsp") + BigInt(ehdrIndex * 8),
 			auxv: { address: initial.get("rsp") + BigInt(stack.auxvIndex * 8), size: auxvCount * 16 },
-		});
+		};
 	}
 
-	#enter(
-		tid: number,
-		initial: Registers,
-		found: { hostImage: bigint; ehdrSlot: bigint; auxv: { address: bigint; size: number } },
-	): InstallResult {
-		const place = this.#plant(tid, initial.get("rip"), found.hostImage);
-		if ("kind" in place) return place;
-
-		const map = describeMemory(tid, found.auxv);
+	/** Leaves below the stack pointer what both stages need. @returns the registers with which stage 1 is entered */
+	#enter(tid: number, { initial, hostImage, ehdrSlot, auxv }: Found, bootstrap: bigint): Registers | InstallResult {
+		const map = describeMemory(tid, auxv);
 		const stackPointer = initial.get("rsp");
 		const parcelAddress = stackPointer + BigInt(PARCEL.memoryMap);
 		const written = writeMemory(tid, parcelAddress, this.#parcel(map));
 		if (written < 0) return memoryFailure("written", -written);
 
 		const entered = initial.copy();
-		entered.set("rip", place.bootstrap);
+		entered.set("rip", bootstrap);
 		entered.set("rdi", BigInt(kernel.AT_FDCWD));
 		entered.set("rsi", stackPointer + BigInt(PARCEL.imagePath));
 		entered.set("rdx", BigInt(kernel.O_RDONLY | kernel.O_CLOEXEC | kernel.O_NONBLOCK));
 		entered.set("r10", BigInt(kernel.MAP_PRIVATE));
 		entered.set("r9", 0n);
 		entered.set("r8", NO_DESCRIPTOR);
-		entered.set("rbp", found.hostImage);
+		entered.set("rbp", hostImage);
 		entered.set("rbx", map === undefined ? 0n : parcelAddress);
-		const mask = unblockUrgent(tid);
-		const stopsWhenDone = place.overwritten === undefined && mask === undefined ? 0n : 1n;
-		entered.set("r12", stopsWhenDone | (this.#setup.image.entryPageWord === undefined ? 0n : randomPlace()));
+		entered.set("r12", this.#setup.image.entryPageWord === undefined ? 0n : randomPlace());
 		entered.set("r13", BigInt(this.#setup.image.mappingLength));
-		// Without a supervisor nobody could put the program's first bytes back: better no program than one that begins with stage 1.
-		entered.set("r14", place.overwritten === undefined ? initial.get("rip") : 0n);
-		entered.set("r15", found.ehdrSlot);
-		// No system call to restart: execve's is over.
-		entered.set("orig_rax", -1n);
-		if (!writeRegisters(tid, entered)) return { kind: "dead" };
-		return { kind: "started", pending: { ...place, mask, initial, entered } };
+		entered.set("r14", initial.get("rip"));
+		entered.set("r15", ehdrSlot);
+		return entered;
 	}
 
 	/** What both stages find below the stack pointer. */

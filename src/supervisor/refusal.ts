@@ -4,6 +4,7 @@ import { syscallResult } from "../linux/ffi.ts";
 import { readRegisters, resume } from "../linux/ptrace.ts";
 import { Registers, USER32_CS } from "../linux/registers.ts";
 import { pokeMemory } from "../linux/remote-memory.ts";
+import { errnoName } from "../linux/syscall-error.ts";
 import { EXIT_OWN_FAILURE } from "./exit-status.ts";
 
 /** mov $125, %edi; mov $231 (exit_group), %eax; syscall */
@@ -23,3 +24,10 @@ export const endProcess = (tid: number): void => {
 	if (pokeMemory(tid, registers.get("rip"), code) < 0) syscallResult(linux.SYS_kill, tid, linux.SIGKILL);
 	resume(tid, 0);
 };
+
+/** Why the image is not in a process: the end of a sentence. */
+export const describeMapFailure = (errno: number): string =>
+	`the image could not be mapped (${errnoName(errno)})${errno === 12 ? ": a limit of address space (ulimit -v) or of mappings is too small" : ""}`;
+
+export const NO_PAGE_IN_32_BIT: string =
+	"is a 32-bit program, which has no vsyscall page: leave --vsyscall out (64-bit programs that it starts have one)";

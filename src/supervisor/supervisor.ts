@@ -17,6 +17,7 @@ import { Coverage, type CoverageOptions } from "./coverage.ts";
 import { dumpsCore, keepImageInCore } from "./core-image.ts";
 import { leaveOutCall } from "./foreign-stop.ts";
 import type { ExitStatus } from "./exit-status.ts";
+import { ForeignExecs } from "./foreign-exec.ts";
 import type { JobStop } from "./job-control.ts";
 import { programName } from "./process-facts.ts";
 import { type PageCallOptions, PageCalls } from "./page-calls.ts";
@@ -125,14 +126,17 @@ export class Supervisor {
 			});
 		}
 		this.#slot = new TracerSlot({
+			foreignExecs: new ForeignExecs({
+				installer: options.installer,
+				callRemotely,
+				uncovered: (pid, reason) => this.#say(pid, reason),
+			}),
 			isTraced: (tid) => this.#tasks.has(tid) || this.#newborn.has(tid),
 			processOf,
 			letGo: (tid) => this.#letGo(tid),
-			takeBack: (tid) => this.#takeBack(tid),
-			lost: (pid, reason) => {
-				options.report(`${programName(pid)} (pid ${pid}) ${reason}`);
-				options.uncovered(pid, reason);
-			},
+			takeBack: (tid, isCovered) => this.#takeBack(tid, isCovered),
+			lost: (pid, reason) => this.#say(pid, reason),
+			isInstalled: (pid) => options.installer.isInstalled(pid),
 		});
 		if (options.page === undefined) return;
 		this.#pageCalls = new PageCalls({
@@ -329,13 +333,19 @@ export class Supervisor {
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
 	}
 
-	/** Traces a task again that was let go. It may run another program meanwhile, which is not on the clock. */
-	#takeBack(tid: number): boolean {
-		if (seize(tid, OPTIONS) < 0) return false;
+	/** Traces a task again that was let go. It may have executed a program that nobody has covered. */
+	#takeBack(tid: number, isCovered: boolean): void {
+		if (seize(tid, OPTIONS) < 0) return;
 		this.#taskOf(tid).isAnnounced = true;
-		if (this.#options.installer.isInstalled(tid)) this.#options.uncovered(tid, undefined);
-		else this.#timeCalls?.uncovered(tid);
-		return true;
+		if (this.#options.installer.isInstalled(tid)) return this.#options.uncovered(tid, undefined);
+		this.#timeCalls?.uncovered(tid);
+		if (!isCovered && !this.#options.isHostClock) this.#say(tid, "was executed out of our sight: it runs in real time");
+	}
+
+	/** Of a process that is not, or not wholly, on the clock. */
+	#say(pid: number, reason: string): void {
+		this.#options.report(`${programName(pid)} (pid ${pid}) ${reason}`);
+		this.#options.uncovered(pid, reason);
 	}
 
 	/** The first execve of the first process. */

@@ -4,7 +4,8 @@
  *     TRACEME         the caller is let go at its seccomp stop, and the call runs
  *     ATTACH, SEIZE   the target is interrupted and let go at its stop; the caller stays in its seccomp stop meanwhile. When the
  *                     kernel refuses the call after all, the target is taken back
- *     DETACH          the target is taken back; also when its tracer ends
+ *     DETACH          the target is taken back, or taken if it was made under the other tracer; also when its tracer ends
+ *     CONT, GETEVENTMSG   see foreign-exec.ts
  *
  * A task that is let go keeps its clock, which is a page, and our filter: the calls that the filter stops are ENOSYS for it, since
  * nobody answers (seccomp(2), SECCOMP_RET_TRACE). Targets are known by their ids in our own pid namespace: in another, the kernel
@@ -16,6 +17,7 @@ import { detach, interrupt, readRegisters, resume, resumeToSyscall } from "../li
 import { Registers } from "../linux/registers.ts";
 import { SYS_PTRACE_32 } from "../linux/seccomp.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
+import type { ForeignExecs } from "./foreign-exec.ts";
 import { programName } from "./process-facts.ts";
 
 export interface TracerSlotOptions {
@@ -25,8 +27,11 @@ export interface TracerSlotOptions {
 	readonly processOf: (tid: number) => number;
 	/** A task is not ours any more. */
 	readonly letGo: (tid: number) => void;
-	/** Traces a task again. @returns false when that is impossible */
-	readonly takeBack: (tid: number) => boolean;
+	readonly foreignExecs: ForeignExecs;
+	/** Whether a process has the image of the run. */
+	readonly isInstalled: (pid: number) => boolean;
+	/** Traces a task again, or for the first time, if that is possible. @param isCovered by the run that had it */
+	readonly takeBack: (tid: number, isCovered: boolean) => void;
 	/** A process has another tracer now, which is none of our supervisors. Called once for each. @param reason the end of a sentence */
 	readonly lost: (pid: number, reason: string) => void;
 }
@@ -53,8 +58,8 @@ export class TracerSlot {
 	readonly #requests = new Map<number, Request>();
 	/** Targets that are to be let go, with the callers that wait for it in their seccomp stops. */
 	readonly #awaited = new Map<number, Set<number>>();
-	/** Tracers of the tasks that were let go. */
-	readonly #tracers = new Map<number, number>();
+	/** Of the tasks that were let go. */
+	readonly #tracers = new Map<number, { readonly tracer: number; readonly isSupervisors: boolean }>();
 	readonly #told = new Set<number>();
 
 	constructor(options: TracerSlotOptions) {
@@ -85,8 +90,11 @@ export class TracerSlot {
 			case linux.PTRACE_ATTACH:
 			case linux.PTRACE_SEIZE:
 				return this.#attach(tid, { kind: "attach", target, process, isSupervisors });
+			case linux.PTRACE_CONT:
+			case linux.PTRACE_GETEVENTMSG:
+				return this.#options.foreignExecs.asks(tid, target, this.#registers);
 			case linux.PTRACE_DETACH:
-				if (this.#tracers.get(target) !== tid) break;
+				if (this.#tracers.get(target)?.tracer !== tid && !this.#options.isInstalled(target)) break;
 				this.#requests.set(tid, { kind: "detach", target, process, isSupervisors });
 				resumeToSyscall(tid);
 				return;
@@ -117,7 +125,7 @@ export class TracerSlot {
 	/** A syscall-stop. @returns whether it was the exit of a call that is followed; then the task has been resumed */
 	syscallStop(tid: number): boolean {
 		const request = this.#requests.get(tid);
-		if (request === undefined) return false;
+		if (request === undefined) return this.#options.foreignExecs.syscallStop(tid);
 		this.#requests.delete(tid);
 		if (!readRegisters(tid, this.#registers)) return true;
 		const hasFailed = BigInt.asIntN(32, this.#registers.get("rax")) < 0n;
@@ -126,7 +134,7 @@ export class TracerSlot {
 			if (!hasFailed) this.#takeBack(target);
 		} else if (hasFailed) this.#takeBackUntraced(target);
 		else {
-			this.#tracers.set(target, tid);
+			this.#tracers.set(target, { tracer: tid, isSupervisors });
 			if (!isSupervisors) this.#tell(process, tid);
 		}
 		resume(tid, 0);
@@ -139,8 +147,9 @@ export class TracerSlot {
 		this.#awaited.delete(tid);
 		for (const caller of callers) resumeToSyscall(caller);
 		this.#requests.delete(tid);
+		this.#options.foreignExecs.ended(tid);
 		for (const waiting of this.#awaited.values()) waiting.delete(tid);
-		for (const [target, tracer] of this.#tracers) if (tracer === tid) this.#takeBack(target);
+		for (const [target, { tracer }] of this.#tracers) if (tracer === tid) this.#takeBack(target);
 	}
 
 	/** A task is ours, whoever had this id before. */
@@ -153,7 +162,7 @@ export class TracerSlot {
 		// Before it is another program.
 		this.#tell(tid, tracer);
 		this.#letGo(tid);
-		this.#tracers.set(tid, tracer);
+		this.#tracers.set(tid, { tracer, isSupervisors: false });
 	}
 
 	#attach(tid: number, request: Request): void {
@@ -161,6 +170,7 @@ export class TracerSlot {
 		const { isTraced, processOf } = this.#options;
 		// A process cannot trace its own threads: the kernel says so.
 		if (!isTraced(target) || process === processOf(tid)) {
+			this.#options.foreignExecs.ignore(target);
 			resume(tid, 0);
 			return;
 		}
@@ -192,13 +202,14 @@ export class TracerSlot {
 	}
 
 	#takeBack(tid: number): void {
+		const wasSupervisors = this.#tracers.get(tid)?.isSupervisors === true;
 		this.#tracers.delete(tid);
-		this.#options.takeBack(tid);
+		this.#options.takeBack(tid, wasSupervisors);
 	}
 
 	/** Where another tracer was faster, the task is its. */
 	#takeBackUntraced(tid: number): void {
-		if (!this.#tracers.has(tid)) this.#options.takeBack(tid);
+		if (!this.#tracers.has(tid)) this.#options.takeBack(tid, false);
 	}
 
 	/** Once for each process, and once for what a tracer makes of itself: strace and gdb try what they can do on such children. */
@@ -209,7 +220,7 @@ export class TracerSlot {
 		this.#told.add(key);
 		this.#options.lost(
 			process,
-			`is let go to another tracer, ${name} (pid ${tracer}): its clock goes on, but what is executed under that tracer runs in real time, and system calls that mean the wall clock fail there (ENOSYS)`,
+			`is let go to another tracer, ${name} (pid ${tracer}): its clock goes on, but system calls that mean the wall clock fail there (ENOSYS), and what it starts out of that tracer's sight runs in real time`,
 		);
 	}
 }

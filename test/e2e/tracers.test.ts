@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { after, suite, test } from "node:test";
 import { build } from "../helpers/fixtures.ts";
-import { has } from "../helpers/requirements.ts";
+import { has, isRoot } from "../helpers/requirements.ts";
 import { CLI, native, runUnder, type RunSettings, vsyscall } from "../helpers/vsyscall.ts";
 
 const TIMEOUT = { timeout: 120_000 };
@@ -52,6 +52,54 @@ suite("a program that traces what it starts", () => {
 		assert.match(finished.stdout, /exited with code 07/);
 		assert.match(finished.stdout, /ld-linux/);
 		assert.match(finished.stderr, /^vsyscall: \S+gdb \(pid \d+\) is let go to another tracer, \S+gdb \(pid \d+\)/m);
+	});
+
+	test("gdb runs a program on the clock", TIMEOUT, async (t) => {
+		if (!has(t, "gdb")) return;
+		for (const shell of ["on", "off"]) {
+			const start = ["-ex", `set startup-with-shell ${shell}`, "-ex", "run", "--args", "date", "-u", "+year-%Y"];
+			const { stdout, exitCode } = await runUnder(SHIFTED, [...GDB, ...start]);
+			assert.match(stdout, /^year-2038$/m);
+			assert.equal(exitCode, 0);
+		}
+	});
+
+	test("gdb steps into a program, which is on the clock then", TIMEOUT, async (t) => {
+		if (!has(t, "gdb", "gcc")) return;
+		const commands = ["starti", "break main", "continue", "next", "continue"].flatMap((command) => ["-ex", command]);
+		const { stdout, stderr } = await runUnder(SHIFTED, [...GDB, ...commands, build("glibc", "debugged.c")]);
+		assert.match(stdout, /^Breakpoint 1, main/m);
+		const line = stdout.split("\n").find((text) => text.startsWith("{")) ?? "";
+		const { auxv, kernel } = JSON.parse(line) as { readonly auxv: string; readonly kernel: string };
+		assert.equal(auxv, kernel);
+		assert.doesNotMatch(stderr, /could not be covered/);
+	});
+
+	test("everything under strace -f is on the clock, a hundred times", TIMEOUT, async (t) => {
+		if (!has(t, "strace", "bash")) return;
+		const script = "for ((i = 0; i < 50; i++)); do date -u +%Y; (exec busybox date -u +%Y); done | sort | uniq -c";
+		const finished = await runUnder(SHIFTED, ["strace", "-f", "-o", "/dev/null", ...bash(script)]);
+		assert.deepEqual([finished.stdout.trim(), finished.exitCode], ["100 2038", 0]);
+		assertSaid(finished.stderr, "strace");
+	});
+
+	test("a program that cannot open our files under strace is named", TIMEOUT, async (t) => {
+		if (!has(t, "strace", "unshare") || !isRoot(t)) return;
+		const script = "mount -t tmpfs none /proc && date -u +%Y";
+		const { stderr, exitCode } = await runUnder(SHIFTED, [
+			"strace",
+			"-f",
+			"-o",
+			"/dev/null",
+			"unshare",
+			"-m",
+			...bash(script),
+		]);
+		assert.equal(exitCode, 0);
+		assert.match(
+			stderr,
+			/date \(pid \d+\) could not be covered under another tracer \(our files cannot be opened there\)/,
+		);
 	});
 
 	test("a hundred times TRACEME and exec, one line", TIMEOUT, async (t) => {

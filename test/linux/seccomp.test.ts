@@ -129,15 +129,17 @@ const TRACERS = buildFilter({
 	tracesSegvActions: false,
 	tracesTimeCalls: false,
 	tracesTracers: true,
+	syscallKey: KEY,
 });
 
-describe("of the calls of ptrace(2), the filter stops those that begin or end tracing", () => {
+describe("of the calls of ptrace(2), the filter stops those that begin or end tracing, or look at what was executed", () => {
 	for (const [name, nr, arch, request, isStopped] of [
 		["TRACEME", 101, X86_64, 0n, true],
 		["ATTACH", 101, X86_64, 16n, true],
 		["DETACH", 101, X86_64, 17n, true],
 		["SEIZE", 101, X86_64, 0x4206n, true],
-		["not CONT", 101, X86_64, 7n, false],
+		["CONT", 101, X86_64, 7n, true],
+		["GETEVENTMSG", 101, X86_64, 0x4201n, true],
 		["not SYSCALL", 101, X86_64, 24n, false],
 		["not INTERRUPT", 101, X86_64, 0x4207n, false],
 		["TRACEME on i386", 26, I386, 0n, true],
@@ -148,6 +150,16 @@ describe("of the calls of ptrace(2), the filter stops those that begin or end tr
 		const { answer } = interpret(TRACERS, { nr, arch, pointer: 0x40_1000n, args: [request, 1n] });
 		test(name, () => assert.equal(answer, isStopped ? TRACE + TRACER_CALL : ALLOW));
 	}
+
+	test("with the key, only the former", () => {
+		const answers = [0n, 16n, 17n, 0x4206n, 7n, 0x4201n].map(
+			(request) =>
+				interpret(TRACERS, { nr: 101, arch: X86_64, pointer: 0x40_1000n, args: [request, 1n, 0n, 0n, BigInt(KEY)] })
+					.answer,
+		);
+		const stop = TRACE + TRACER_CALL;
+		assert.deepEqual(answers, [stop, stop, stop, stop, ALLOW, ALLOW]);
+	});
 });
 
 test("an action for SIGSEGV with the key passes", () => {
