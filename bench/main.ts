@@ -32,6 +32,7 @@ const RUNS = [
 	["--clock", "+10y1ms"],
 	["--clock", "+1000y"],
 	["--clock", "+10y frozen"],
+	["--clock", "+10y drift=50"],
 	["--clock", "+10y", "--reads=relaxed"],
 	["--clock", "+10y", "--reads=coarse"],
 ] as const;

@@ -224,7 +224,8 @@ const postgres = (data: string): Server => {
 		],
 		stop: async () => {
 			const pid = Number(pidFile()[0] ?? 0);
-			if (pid > 0) process.kill(pid, "SIGINT");
+			// Not SIGINT: a session that its client has just left would say that it was terminated.
+			if (pid > 0) process.kill(pid, "SIGTERM");
 			await Promise.resolve();
 		},
 	};
