@@ -4,6 +4,7 @@ import { isRate } from "../clock/drift.ts";
 import { VsyscallError } from "../errors.ts";
 import { NANOSECONDS_PER_SECOND } from "../units.ts";
 import * as layout from "./layout.ts";
+import { loadWallWord } from "./wall-word.ts";
 
 const LAST_KIND = layout.SLOT_KIND_TRAP;
 
@@ -15,7 +16,7 @@ export const pageFault = (bytes: Uint8Array): string | undefined => {
 	const version = reader.u32(layout.PAGE.version);
 	if (version !== layout.VERSION)
 		return `a page of another version: ${version}, and this release has ${layout.VERSION}`;
-	const word = reader.u64(layout.PAGE.wall);
+	const word = loadWallWord(bytes);
 	const low = Number(word & BigInt(layout.WALL_NANOSECONDS_MASK));
 	if (low !== layout.WALL_IN_SLOT) return low < NANOSECONDS_PER_SECOND ? undefined : "a damaged page: its wall word";
 	const slot = layout.PAGE.slots + Number((word >> BigInt(layout.WALL_SECONDS_SHIFT)) & 1n) * layout.SLOT.size;

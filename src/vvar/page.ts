@@ -5,6 +5,7 @@ import { VsyscallError } from "../errors.ts";
 import { joinNanoseconds, type Nanoseconds, nanoseconds, splitNanoseconds } from "../units.ts";
 import { checkPage } from "./check.ts";
 import * as layout from "./layout.ts";
+import { loadWallWord } from "./wall-word.ts";
 
 const SECONDS_LIMIT = 1n << 33n;
 const NOTHING = nanoseconds(0n);
@@ -134,7 +135,7 @@ export class VvarPage {
  */
 export const readClock = (page: Uint8Array): WallClock => {
 	const reader = new ByteReader(page);
-	const word = reader.u64(layout.PAGE.wall);
+	const word = loadWallWord(page);
 	const high = BigInt.asIntN(64, word) >> BigInt(layout.WALL_SECONDS_SHIFT);
 	if (!isSlotWord(word)) {
 		const low = word & BigInt(layout.WALL_NANOSECONDS_MASK);
@@ -149,7 +150,7 @@ export const readClock = (page: Uint8Array): WallClock => {
 	const kind = reader.u32(slot + layout.SLOT.kind);
 	const rate = reader.i64(slot + layout.SLOT.rate);
 	// Another process may have pushed meanwhile, more than once.
-	if (reader.u64(layout.PAGE.wall) !== word) return readClock(page);
+	if (loadWallWord(page) !== word) return readClock(page);
 	switch (kind) {
 		case layout.SLOT_KIND_OFFSET:
 			return { kind: "offset", offset: time };

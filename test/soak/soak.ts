@@ -107,7 +107,10 @@ class Tally {
 		this.readings++;
 		this.byPath[name] = (this.byPath[name] ?? 0) + 1;
 		if (kind !== undefined) this.byKind[kind] = (this.byKind[kind] ?? 0) + 1;
-		else if (this.wrong++ < 10) this.examples.push(`${name}: ${JSON.stringify(reading, (_, v: unknown) => String(v))}`);
+		else if (this.wrong++ < 10)
+			this.examples.push(
+				`${name}: ${JSON.stringify(reading, (_, v: unknown) => (typeof v === "bigint" ? `${v}n` : v))}`,
+			);
 	}
 }
 

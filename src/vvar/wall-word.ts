@@ -1,0 +1,14 @@
+/** Reading the wall word of a page that others push to. */
+import { PAGE } from "./layout.ts";
+
+/**
+ * One load, so that it is the word of one push. DataView's getBigUint64 is not: until V8 has compiled the code that calls it, it puts
+ * a word together byte by byte (LoadDataView64 in v8/src/builtins/data-view.tq), and shows halves of two pushes.
+ *
+ * @param page 8-byte aligned where others push to it; a copy may lie anywhere
+ */
+export const loadWallWord = (page: Uint8Array): bigint => {
+	const isAligned = (page.byteOffset + PAGE.wall) % BigUint64Array.BYTES_PER_ELEMENT === 0;
+	const { buffer, byteOffset } = isAligned ? page : page.slice(0, PAGE.slots);
+	return Atomics.load(new BigUint64Array(buffer, byteOffset + PAGE.wall, 1), 0);
+};
