@@ -1,6 +1,6 @@
 /** The clock of a run, as the supervisor sees it: what it is now, how it is changed, and who must know when it has been. */
 import type { ClockChange, ClockFile } from "../clock-file/clock-file.ts";
-import { type WallClock, wallTime } from "../clock/clock.ts";
+import { afterRead, type WallClock, wallTime } from "../clock/clock.ts";
 import type { Nanoseconds } from "../units.ts";
 
 export interface RunClock {
@@ -44,7 +44,8 @@ export class NamedRunClock implements RunClock {
 		const { current } = this;
 		if (current.kind !== "step") return wallTime(current, host);
 		const before = this.#file.step();
-		this.#known = this.current;
+		// Somebody else may have changed it just now, which the listeners are still to be told.
+		if (isSame(this.#known, before)) this.#known = afterRead(before);
 		return wallTime(before, host);
 	}
 
