@@ -66,7 +66,7 @@ export interface FilterOptions {
 	readonly tracesSegvActions: boolean;
 	/** Stops the system calls that mean the wall clock. */
 	readonly tracesTimeCalls: boolean;
-	/** Stops ptrace(2) where it begins or ends tracing, and where a tracer without the key looks at what was executed. @default false */
+	/** Stops ptrace(2) where it begins tracing, and where a tracer without the key looks at what was executed or leaves it. @default false */
 	readonly tracesTracers?: boolean;
 	/** What calls pass that mean the host's time, and are not to be stopped: a 32-bit word, in the argument of KEY_ARGUMENT. */
 	readonly syscallKey?: number | undefined;
@@ -162,11 +162,13 @@ const SEGV_ACTION_TESTS: readonly ArgumentTest[] = [
 	{ argument: 1, isNull: false },
 ];
 
-const TRACER_TESTS: readonly ArgumentTest[] = [
-	{ argument: 0, isOneOf: [PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_DETACH, PTRACE_SEIZE] },
+const TRACER_TESTS: readonly ArgumentTest[] = [{ argument: 0, isOneOf: [PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_SEIZE] }];
+/**
+ * By which a tracer looks at what has been executed, or leaves it. With the key, it covers that itself, and leaves it to another tracer.
+ */
+const LOOK_TESTS: readonly ArgumentTest[] = [
+	{ argument: 0, isOneOf: [PTRACE_CONT, PTRACE_DETACH, PTRACE_GETEVENTMSG] },
 ];
-/** By which a tracer looks at what has been executed. With the key, it covers that itself. */
-const LOOK_TESTS: readonly ArgumentTest[] = [{ argument: 0, isOneOf: [PTRACE_CONT, PTRACE_GETEVENTMSG] }];
 const TRACER_KEY = 4;
 
 const rulesFor = (architecture: Architecture, options: FilterOptions): readonly Rule[] => {

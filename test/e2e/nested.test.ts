@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { build, fixturePath } from "../helpers/fixtures.ts";
-import { has } from "../helpers/requirements.ts";
+import { has, isRoot } from "../helpers/requirements.ts";
 import {
 	assertNothingLeft,
 	CLI,
@@ -188,6 +188,13 @@ const firstOutput = async ({ child, finished }: Started): Promise<void> => {
 
 const childOf = (parent: number): number =>
 	Number(readFileSync(`/proc/${parent}/task/${parent}/children`, "latin1").trim().split(" ")[0]);
+
+test("an ordinary user has runs inside of runs, too", TIMEOUT, async (t) => {
+	if (!isRoot(t)) return;
+	const settings = { uid: 65534, gid: 65534, cwd: "/" };
+	const command = [...run("@2031-01-01Z frozen"), ...run("+1d"), "date", "-u", "+%F"];
+	assert.equal(clean(await runCommand(command, settings)), "2031-01-02\n");
+});
 
 suite("kill -9 of a supervisor", () => {
 	for (const [name, which] of [

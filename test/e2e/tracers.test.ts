@@ -9,6 +9,7 @@ import { has, isRoot } from "../helpers/requirements.ts";
 import { CLI, native, runUnder, type RunSettings, vsyscall } from "../helpers/vsyscall.ts";
 
 const TIMEOUT = { timeout: 120_000 };
+const NOBODY = 65534;
 const SHIFTED = "@2038-01-19T03:14:07Z";
 
 const directory = mkdtempSync(join(tmpdir(), "vsyscall-tracers-"));
@@ -100,6 +101,18 @@ suite("a program that traces what it starts", () => {
 			stderr,
 			/date \(pid \d+\) could not be covered under another tracer \(our files cannot be opened there\)/,
 		);
+	});
+
+	test("as an ordinary user, and in a run inside of a run", TIMEOUT, async (t) => {
+		if (!has(t, "strace", "bash") || !isRoot(t)) return;
+		const traced = ["strace", "-f", "-o", "/dev/null", ...bash("date -u +%Y; (date -u +%Y)")];
+		const user = await runUnder(SHIFTED, traced, { uid: NOBODY, gid: NOBODY, cwd: "/" });
+		assert.deepEqual([user.stdout, user.exitCode], ["2038\n2038\n", 0]);
+		assertSaid(user.stderr, "strace");
+		const inner = [process.execPath, CLI, "run", "--clock", SHIFTED, "--", ...traced];
+		const nested = await runUnder("+1d", inner);
+		assert.deepEqual([nested.stdout, nested.exitCode], ["2038\n2038\n", 0]);
+		assertSaid(nested.stderr, "strace");
 	});
 
 	test("a hundred times TRACEME and exec, one line", TIMEOUT, async (t) => {
