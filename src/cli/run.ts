@@ -8,7 +8,7 @@ import { checkHost } from "../linux/host-check.ts";
 import { inheritedArguments } from "../linux/inherited-state.ts";
 import type { ExitStatus } from "../supervisor/exit-status.ts";
 import { run, type RunOptions } from "../supervisor/run.ts";
-import type { OnFailure } from "../supervisor/coverage.ts";
+import type { OnFailure } from "../supervisor/install/coverage.ts";
 import { parseMode } from "../vsyscall/mode.ts";
 import { parseReads } from "../vdso/reads.ts";
 import { say } from "./messages.ts";

@@ -13,17 +13,17 @@ import { eventMessage, listen, resume, resumeToSyscall, seize } from "../linux/p
 import { PAGE_CALL, SEGV_ACTION, TIME_CALL, TRACER_CALL, WATCHED_READ } from "../linux/seccomp.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
-import { Coverage, type CoverageOptions } from "./coverage.ts";
-import { dumpsCore, keepImageInCore } from "./core-image.ts";
+import { Coverage, type CoverageOptions } from "./install/coverage.ts";
+import { dumpsCore, keepImageInCore } from "./install/core-image.ts";
 import { leaveOutCall } from "./foreign-stop.ts";
 import type { ExitStatus } from "./exit-status.ts";
-import { ForeignExecs } from "./foreign-exec.ts";
+import { ForeignExecs } from "./install/foreign-exec.ts";
 import type { JobStop } from "./job-control.ts";
 import { programName } from "./process-facts.ts";
-import { type PageCallOptions, PageCalls } from "./page-calls.ts";
-import type { PageStatistics } from "./call-patcher.ts";
+import { type PageCallOptions, PageCalls } from "./vsyscall-page/page-calls.ts";
+import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
 import { ProcessIds } from "./process-ids.ts";
-import { type TimeCallOptions, TimeCalls } from "./time-calls.ts";
+import { type TimeCallOptions, TimeCalls } from "./time-calls/time-calls.ts";
 import { TracerSlot } from "./tracer-slot.ts";
 import { RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
 

@@ -17,7 +17,7 @@ import { detach, interrupt, readRegisters, resume, resumeToSyscall } from "../li
 import { Registers } from "../linux/registers.ts";
 import { SYS_PTRACE_32 } from "../linux/seccomp.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
-import type { ForeignExecs } from "./foreign-exec.ts";
+import type { ForeignExecs } from "./install/foreign-exec.ts";
 import { programName } from "./process-facts.ts";
 
 export interface TracerSlotOptions {

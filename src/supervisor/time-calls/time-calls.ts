@@ -1,0 +1,236 @@
+/**
+ * The system calls of the run that mean the wall clock: each seccomp stop goes to what answers it.
+ *
+ *     reads     answered here, the kernel is left out            clock-reads.ts
+ *     sets      change the clock of the run, never the host's    clock-sets.ts
+ *     waits     go to the kernel with the host's deadline        deadlines.ts
+ *     timers    are armed with the host's time                   timers.ts
+ *
+ * When the clock is changed, waits start over and timers are armed anew.
+ *
+ * Calls of the host's own vDSO (its functions fall back to system calls where they cannot read a clock themselves) pass as they
+ * are: the image transforms what they return.
+ */
+import { hostVdsoRange } from "../../linux/maps.ts";
+import { readRegisters, resume } from "../../linux/ptrace.ts";
+import { Registers } from "../../linux/registers.ts";
+import type { Image } from "../../vdso/image.ts";
+import { type Architecture, DEADLINE_ARGUMENT, TIME_CALLS, type TimeCall } from "../../syscalls/time-calls.ts";
+import { isInVsyscallPage } from "../../vsyscall/page.ts";
+import { programName } from "../process-facts.ts";
+import { answerRead, WallReadings } from "./clock-reads.ts";
+import { answerSet } from "./clock-sets.ts";
+import { Deadlines } from "./deadlines.ts";
+import { FollowedCalls } from "./followed-calls.ts";
+import { imageAddress } from "../install/image-address.ts";
+import type { RunClock } from "../run-clock.ts";
+import { StoppedCall } from "./stopped-call.ts";
+import { type CallRemotely, ScratchCaller } from "./scratch-call.ts";
+import { TimerRearming } from "./timer-rearming.ts";
+import { rearmPosixTimers } from "./timer-script.ts";
+import { Timers } from "./timers.ts";
+import { watchReads } from "./watch-reads.ts";
+
+export interface TimeCallOptions {
+	readonly clock: RunClock;
+	/** TAI minus UTC of the host in seconds. */
+	readonly taiSeconds: bigint;
+	readonly image: Image;
+	readonly processOf: (tid: number) => number;
+	/** The tasks of a process. */
+	readonly threadsOf: (process: number) => readonly number[];
+	readonly callRemotely: CallRemotely;
+	/** One line for the user. */
+	readonly report: (message: string) => void;
+}
+
+/** Addresses from `start` up to, not including, `end`. */
+interface Range {
+	readonly start: bigint;
+	readonly end: bigint;
+}
+
+/** What is known of a process. */
+interface Process {
+	/** Runs in real time: nothing of it is transformed, but it cannot set the host's clock. */
+	readonly isCovered: boolean;
+	/** The code whose system calls read the host's clock on purpose. */
+	readonly hostCode: Range | undefined;
+	/** It has been said that its memory is out of reach. */
+	readonly isClosed?: boolean;
+}
+
+const EFAULT = -14n;
+const READ: TimeCall = { name: "read", number: 0, layout: "64" };
+
+const CALLS: Readonly<Record<Architecture, ReadonlyMap<number, TimeCall>>> = {
+	"x86-64": new Map(TIME_CALLS["x86-64"].map((call) => [call.number, call])),
+	i386: new Map(TIME_CALLS.i386.map((call) => [call.number, call])),
+};
+
+export class TimeCalls {
+	readonly #options: TimeCallOptions;
+	readonly #readings: WallReadings;
+	readonly #deadlines: Deadlines;
+	readonly #followed = new FollowedCalls();
+	readonly #timers: Timers;
+	readonly #processes = new Map<number, Process>();
+	readonly #caller: ScratchCaller;
+	readonly #rearming: TimerRearming;
+
+	constructor(options: TimeCallOptions) {
+		this.#options = options;
+		this.#readings = new WallReadings(options.clock, options.taiSeconds);
+		this.#deadlines = new Deadlines(options.clock, this.#readings);
+		this.#caller = new ScratchCaller(options.image, options.callRemotely);
+		this.#rearming = new TimerRearming({
+			caller: this.#caller,
+			threadsOf: options.threadsOf,
+			script: (tid, scratch, { process, before }) =>
+				rearmPosixTimers(tid, scratch, { timers: this.#timers.posix(process), deadlines: this.#deadlines, before }),
+		});
+		this.#timers = new Timers({
+			deadlines: this.#deadlines,
+			readings: this.#readings,
+			calls: this.#followed,
+			clock: () => options.clock.current,
+			rearmPosix: (process, before) => this.#rearming.request(process, before),
+			watchReads: (tid, descriptor) => this.#watchReads(tid, descriptor),
+		});
+		options.clock.onStep((before) => {
+			this.#followed.restartWaits();
+			for (const process of this.#timers.step(before)) this.#rearming.request(process, before);
+		});
+	}
+
+	exec(tid: number): void {
+		this.#followed.ended(tid);
+		this.#rearming.exec(tid);
+		this.#timers.exec(tid);
+		this.#processes.delete(tid);
+	}
+
+	/** A process that could not be covered and runs in real time. */
+	uncovered(tid: number): void {
+		this.#processes.set(tid, { isCovered: false, hostCode: undefined });
+	}
+
+	forked(parent: number, child: number): void {
+		const id = this.#options.processOf(parent);
+		this.#timers.forked(id, child);
+		const process = this.#processes.get(id);
+		if (process !== undefined) this.#processes.set(child, process);
+	}
+
+	ended(tid: number): void {
+		this.#followed.ended(tid);
+		this.#timers.ended(tid);
+		this.#processes.delete(tid);
+		this.#rearming.ended(tid);
+	}
+
+	/** A stop by the filter. Resumes the task. */
+	seccompStop(tid: number, architecture: Architecture): void {
+		const registers = new Registers();
+		if (!readRegisters(tid, registers)) return;
+		const call = CALLS[architecture].get(Number(BigInt.asIntN(32, registers.get("orig_rax"))));
+		// A filter of the program's own can stop other calls and say the same.
+		if (call === undefined) resume(tid, 0);
+		else this.#dispatch(new StoppedCall(tid, architecture, call, registers));
+	}
+
+	/** A read of a descriptor that is watched. Resumes the task. */
+	readStop(tid: number): void {
+		const registers = new Registers();
+		if (!readRegisters(tid, registers)) return;
+		const stopped = new StoppedCall(tid, "x86-64", READ, registers);
+		this.#timers.stopped(stopped, this.#options.processOf(tid));
+	}
+
+	/** A syscall-stop. @returns whether it was the exit of a call that is followed; then the task has been resumed */
+	syscallStop(tid: number): boolean {
+		return this.#followed.syscallStop(tid);
+	}
+
+	/** A stop of another kind than PTRACE_EVENT_STOP. */
+	otherStop(tid: number): void {
+		this.#rearming.otherStop(tid);
+	}
+
+	/** A PTRACE_EVENT_STOP. @returns whether the task has something to do for its process; then it will be resumed */
+	eventStop(tid: number): boolean {
+		return this.#rearming.eventStop(tid);
+	}
+
+	/** Lets reads of a descriptor stop from now on, by calls in a task that is at the exit of another, which has succeeded. */
+	#watchReads(tid: number, descriptor: number): boolean {
+		const registers = new Registers();
+		if (!readRegisters(tid, registers)) return false;
+		registers.set("orig_rax", -1n);
+		return this.#caller.run({ tid, registers, script: (scratch) => watchReads(tid, descriptor, scratch) });
+	}
+
+	#dispatch(stopped: StoppedCall): void {
+		const { tid } = stopped;
+		const process = this.#processOf(tid);
+		const result = this.#answer(stopped, process);
+		if (stopped.isClosed()) return this.#closed(tid);
+		if (result !== undefined) {
+			stopped.skip(result);
+			resume(tid, 0);
+			return;
+		}
+		if (!process.isCovered) resume(tid, 0);
+		else if (stopped.call.name in DEADLINE_ARGUMENT) this.#deadlines.wait(stopped, this.#followed);
+		else if (!this.#timers.stopped(stopped, this.#options.processOf(tid))) resume(tid, 0);
+		if (stopped.isClosed()) this.#reportClosed(tid);
+	}
+
+	/** The kernel answers, where nothing can be stored. */
+	#closed(tid: number): void {
+		this.#reportClosed(tid);
+		resume(tid, 0);
+	}
+
+	/** Once for a process. */
+	#reportClosed(tid: number): void {
+		const id = this.#options.processOf(tid);
+		const process = this.#processOf(tid);
+		if (process.isClosed === true || this.#options.clock.current.kind === "host") return;
+		this.#processes.set(id, { ...process, isClosed: true });
+		this.#options.report(
+			`${programName(tid)} (pid ${id}) has closed its memory to other processes (PR_SET_DUMPABLE): the system calls by which it asks or waits for the time get the host's (the vDSO does not; run vsyscall as root to cover them)`,
+		);
+	}
+
+	/** What a read or a set returns; undefined for a call that the kernel is to see. */
+	#answer(stopped: StoppedCall, process: Process): bigint | undefined {
+		const set = answerSet(stopped, { clock: this.#options.clock, readings: this.#readings });
+		if (set !== undefined) return set;
+		if (!process.isCovered || this.#options.clock.current.kind === "host") return undefined;
+		const rip = stopped.registers.get("rip");
+		if (isWithin(process.hostCode, rip)) return undefined;
+		const result = answerRead(stopped, this.#readings);
+		// At the vsyscall page a bad pointer is a fault, which the host raises when it meets the pointer itself.
+		return result === EFAULT && isInVsyscallPage(rip) ? undefined : result;
+	}
+
+	#processOf(tid: number): Process {
+		const id = this.#options.processOf(tid);
+		let process = this.#processes.get(id);
+		if (process === undefined) {
+			process = { isCovered: true, hostCode: hostVdsoRange(tid) ?? this.#ownImage(tid) };
+			this.#processes.set(id, process);
+		}
+		return process;
+	}
+
+	/** On a host without a vDSO the image makes the system calls. */
+	#ownImage(tid: number): Range | undefined {
+		const start = imageAddress(tid, this.#options.image);
+		return start === undefined ? undefined : { start, end: start + BigInt(this.#options.image.bytes.length) };
+	}
+}
+
+const isWithin = (range: Range | undefined, address: bigint): boolean =>
+	range !== undefined && address >= range.start && address < range.end;
