@@ -6,6 +6,7 @@ import { type ChildProcess, spawn as spawnProcess, type SpawnOptions } from "nod
 import { fileURLToPath } from "node:url";
 import { isClockName } from "./clock-file/clock-name.ts";
 import { parseClockSpec } from "./clock/spec.ts";
+import { parseSelection } from "./supervisor/selection.ts";
 import { parseReads, type Reads } from "./vdso/reads.ts";
 import { parseMode, type RequestedMode } from "./vsyscall/mode.ts";
 
@@ -20,6 +21,14 @@ export interface ProgramOptions extends SpawnOptions {
 	 * @default "host"
 	 */
 	readonly clock?: string;
+	/**
+	 * The names of the programs that are on the clock, without their directory: all others run in real time. Not with `skip`.
+	 *
+	 * @default every program
+	 */
+	readonly only?: readonly string[];
+	/** The names of programs that run in real time. Not with `only`. */
+	readonly skip?: readonly string[];
 	/**
 	 * What happens to a process that cannot be covered: it is ended with exit status 125, or it runs in real time. Either way one
 	 * line on stderr names it and the reason.
@@ -54,7 +63,8 @@ export interface ProgramOptions extends SpawnOptions {
  * All other options are those of child_process.spawn; `shell` and `argv0` apply to the supervisor and are of no use here.
  *
  * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC when `clock` is neither a clock spec nor a name.
- * @throws {VsyscallError} ERR_VSYSCALL_MODE when `vsyscall` is not a mode; ERR_VSYSCALL_READS when `reads` is none of the ways.
+ * @throws {VsyscallError} ERR_VSYSCALL_MODE when `vsyscall` is not a mode; ERR_VSYSCALL_READS when `reads` is none of the ways;
+ * ERR_VSYSCALL_SELECTION when `only` and `skip` are both given, or have a name that is empty or a path.
  * @example
  *     const server = spawn("redis-server", ["--port", "0"], { clock: "+30d", stdio: "inherit" });
  */
@@ -65,13 +75,18 @@ export const spawn = (file: string, args: readonly string[] = [], options: Progr
 		vsyscall = "auto",
 		reads = "exact",
 		patch = true,
+		only,
+		skip,
 		...spawnOptions
 	} = options;
 	if (!isClockName(clock)) parseClockSpec(clock);
 	parseMode(vsyscall);
 	parseReads(reads);
+	const lists = { only: only?.join(","), skip: skip?.join(",") };
+	parseSelection(lists);
 	const settings = ["--clock", clock, "--on-failure", onFailure, "--vsyscall", vsyscall, "--reads", reads];
-	const flags = [...settings, ...(patch ? [] : ["--no-patch"])];
+	const selection = Object.entries(lists).flatMap(([kind, list]) => (list === undefined ? [] : [`--${kind}=${list}`]));
+	const flags = [...settings, ...selection, ...(patch ? [] : ["--no-patch"])];
 	const command = [CLI, "run", ...flags, "--", file, ...args];
 	return spawnProcess(process.execPath, command, spawnOptions);
 };

@@ -94,6 +94,16 @@ const clockOf = (request: FaketimeArguments & { kind: "run" }, settings: Faketim
 
 /** Runs a program as faketime would. */
 export const runFaketime = (request: FaketimeArguments & { kind: "run" }): Promise<ExitStatus> => {
-	const clock = formatClockSpec(clockOf(request, readFaketimeVariables(process.env)));
-	return runProgram(request.command, { clock, onFailure: "refuse", vsyscall: "auto", patch: true, reads: "exact" });
+	const settings = readFaketimeVariables(process.env);
+	const clock = formatClockSpec(clockOf(request, settings));
+	const { only, skip } = settings;
+	return runProgram(request.command, {
+		clock,
+		only,
+		skip,
+		onFailure: "refuse",
+		vsyscall: "auto",
+		patch: true,
+		reads: "exact",
+	});
 };

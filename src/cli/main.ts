@@ -28,7 +28,8 @@ Examples:
   vsyscall run --clock '@2038-01-19T03:14:07Z' -- date -u
   vsyscall run --clock +30d -- ./server --port 8080
   vsyscall run --vsyscall=emulate -- ./program-from-2009
-  vsyscall run --clock '2031-01-01T00:00Z frozen' -- make check`;
+  vsyscall run --clock '2031-01-01T00:00Z frozen' -- make check
+  vsyscall run --clock +5y --only javac,jar -- make`;
 
 /** Ends as the program did. */
 const endLike = (status: ExitStatus): void => {
@@ -67,6 +68,8 @@ const runCommand = program
 			"the time that it sees, for example @2038-01-19T03:14:07Z, +30d, '+1y frozen'",
 		).default("host"),
 	)
+	.option("--only <names>", "only programs of these names, separated by commas, are on the clock")
+	.option("--skip <names>", "programs of these names run in real time")
 	.addOption(
 		new Option("--on-failure <action>", "what happens to a process that cannot be covered")
 			.choices(["refuse", "warn"])

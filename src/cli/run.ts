@@ -8,12 +8,13 @@ import { checkHost } from "../linux/host-check.ts";
 import { inheritedArguments } from "../linux/inherited-state.ts";
 import type { ExitStatus } from "../supervisor/exit-status.ts";
 import { run, type RunOptions } from "../supervisor/run.ts";
+import { parseSelection, type SelectionLists } from "../supervisor/selection.ts";
 import type { OnFailure } from "../supervisor/install/coverage.ts";
 import { parseMode } from "../vsyscall/mode.ts";
 import { parseReads } from "../vdso/reads.ts";
 import { say } from "./messages.ts";
 
-export interface RunFlags {
+export interface RunFlags extends SelectionLists {
 	readonly clock: string;
 	readonly onFailure: OnFailure;
 	readonly vsyscall: string;
@@ -44,11 +45,13 @@ const openClock = (text: string): Pick<RunOptions, "clock" | "followed"> => {
 export const runProgram = async (command: readonly string[], flags: RunFlags): Promise<ExitStatus> => {
 	checkHost();
 	const mode = parseMode(flags.vsyscall);
+	const selection = parseSelection(flags);
 	const clock = openClock(flags.clock);
 	const reads = parseReads(flags.reads);
 	const { status, page } = await run({
 		command: inheritedArguments(command),
 		...clock,
+		selection,
 		onFailure: flags.onFailure,
 		reads,
 		vsyscall: { mode, patches: flags.patch },

@@ -16,6 +16,9 @@ export type FaketimeSettings = {
 	readonly followFile: string | undefined;
 	/** That time does not tick. */
 	readonly followsAbsolutely: boolean;
+	/** Lists of the programs that are faked, or are not, separated by commas. */
+	readonly only: string | undefined;
+	readonly skip: string | undefined;
 	/** Variables that are set and change nothing here. */
 	readonly withoutEffect: readonly string[];
 	readonly warnings: readonly string[];
@@ -29,6 +32,8 @@ const READ = new Set([
 	"FAKETIME_FMT",
 	"FAKETIME_FOLLOW_FILE",
 	"FAKETIME_FOLLOW_ABSOLUTE",
+	"FAKETIME_ONLY_CMDS",
+	"FAKETIME_SKIP_CMDS",
 ]);
 /** They ask for what is so anyway: monotonic clocks and the times of files are the host's. */
 const KEPT = new Set(["FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"]);
@@ -48,13 +53,10 @@ const NEEDLESS = new Set([
 ]);
 const DEBUGGING = /^FAKETIME_DEBUG/;
 
-const ALL_PROCESSES = "every process of a run is on its clock";
 const NO_TRIGGER = "a clock starts with the run and does not look at what the program does";
 const NO_FILE_TIMES = "the times of files are the host's";
 /** What they ask for would be missed in silence. */
 const NOT_YET: ReadonlyMap<string, string> = new Map([
-	["FAKETIME_ONLY_CMDS", ALL_PROCESSES],
-	["FAKETIME_SKIP_CMDS", ALL_PROCESSES],
 	["FAKETIME_START_AFTER_SECONDS", NO_TRIGGER],
 	["FAKETIME_STOP_AFTER_SECONDS", NO_TRIGGER],
 	["FAKETIME_START_AFTER_NUMCALLS", NO_TRIGGER],
@@ -69,6 +71,10 @@ const NOT_YET: ReadonlyMap<string, string> = new Map([
 	["FAKETIME_SAVE_FILE", "readings are not recorded"],
 	["FAKETIME_LOAD_FILE", "recorded readings are not played back"],
 ]);
+
+/** Names as the original takes them, by strtok(3): empty ones are none. */
+const namesOf = (list: string | undefined): string | undefined =>
+	list?.replace(/,+/g, ",").replace(/^,|,$/g, "") || undefined;
 
 /** Unset, empty, or switched off. */
 const isOff = (value: string | undefined): boolean => value === undefined || value === "" || value === "0";
@@ -104,6 +110,8 @@ export const readFaketimeVariables = (variables: Variables): FaketimeSettings =>
 		format: variables["FAKETIME_FMT"] ?? DEFAULT_FORMAT,
 		followFile: variables["FAKETIME_FOLLOW_FILE"],
 		followsAbsolutely: !isOff(variables["FAKETIME_FOLLOW_ABSOLUTE"]),
+		only: namesOf(variables["FAKETIME_ONLY_CMDS"]),
+		skip: namesOf(variables["FAKETIME_SKIP_CMDS"]),
 		withoutEffect: names.filter(isNeedless),
 		warnings: warningsOf(variables, names),
 	};

@@ -1,5 +1,6 @@
 /** What the supervisor says about a process to a person: read from /proc, and harmless when /proc is missing. */
 import { readlinkSync, type Stats, statSync } from "node:fs";
+import { basename } from "node:path";
 import { isOwnProc, readProcFile, readStatusField } from "../linux/proc-file.ts";
 
 const S_ISUID = 0o4000;
@@ -15,6 +16,30 @@ export const programName = (tid: number): string => {
 		const name = readProcFile(tid, "comm");
 		return name === undefined ? "a program" : Buffer.from(name).toString().trimEnd();
 	}
+};
+
+/** TASK_COMM_LEN without its NUL, include/linux/sched.h. */
+const KEPT_NAME_BYTES = 15;
+/** A script is behind its interpreter and at most one argument of that: execve(2), "Interpreter scripts". */
+const SCRIPT_WORDS = 3;
+
+const textOf = (tid: number, name: string): string => Buffer.from(readProcFile(tid, name) ?? []).toString();
+
+/**
+ * The names, without directories, by which a program that has just been executed is known: that of its file when links have been
+ * followed (python3.11), the one it was called by (python3), and for a script its own beside that of the interpreter.
+ *
+ * The kernel names a task after the file that was executed, cut to 15 bytes (__set_task_comm, fs/exec.c); a word of the command line
+ * that begins so is that name in full.
+ */
+export const programNames = (tid: number): readonly string[] => {
+	const kept = textOf(tid, "comm").replace(/\n$/, "");
+	const [called = "", ...further] = textOf(tid, "cmdline")
+		.split("\0")
+		.slice(0, SCRIPT_WORDS)
+		.map((word) => basename(word));
+	const isKept = (name: string): boolean => Buffer.from(name).subarray(0, KEPT_NAME_BYTES).toString() === kept;
+	return [basename(programName(tid)), called, kept, ...further.filter(isKept)];
 };
 
 const euid = process.geteuid?.() ?? 0;

@@ -24,10 +24,11 @@ import { follow, type FollowedFile } from "./followed-file.ts";
 import { Installer } from "./install/install.ts";
 import { forwardSignals, JobStop } from "./job-control.ts";
 import { PageFile } from "./install/page-file.ts";
-import { isProcess } from "./process-facts.ts";
+import { isProcess, programNames } from "./process-facts.ts";
 import { execError, findProgram } from "./program-file.ts";
 import { NamedRunClock } from "./run-clock.ts";
 import { seizeError } from "./seize-error.ts";
+import { isSelected, type Selection } from "./selection.ts";
 import { type DrainResult, Supervisor } from "./supervisor.ts";
 
 export interface RunOptions {
@@ -37,6 +38,8 @@ export interface RunOptions {
 	readonly clock: WallClock | ClockFile;
 	/** A file whose changes set the clock. */
 	readonly followed: FollowedFile | undefined;
+	/** The programs that are on the clock; undefined for all. */
+	readonly selection: Selection | undefined;
 	readonly onFailure: OnFailure;
 	readonly reads: Reads;
 	readonly vsyscall: {
@@ -202,6 +205,7 @@ const untilOver = (supervisor: Supervisor, named: NamedRunClock | undefined): Pr
  * forbidden; ERR_VSYSCALL_SYSCALL: the host lacks descriptors, memory or processes.
  */
 export const run = async (options: RunOptions): Promise<RunResult> => {
+	const { selection } = options;
 	const { installer, pageFile, image, policy } = prepare(options);
 	const named = "kind" in options.clock ? undefined : new NamedRunClock(options.clock, options.report);
 	const clock = named ?? pageFile;
@@ -212,6 +216,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		installer,
 		pageFile,
 		onFailure: options.onFailure,
+		isMeant: (tid) => selection === undefined || isSelected(selection, programNames(tid)),
 		hasForeignChildren: waitForAny().kind !== "no-children",
 		isHostClock: isHostClock(options.clock),
 		report: options.report,

@@ -13,6 +13,7 @@ import { eventMessage, listen, resume, resumeToSyscall, seize } from "../linux/p
 import { PAGE_CALL, SEGV_ACTION, TIME_CALL, TRACER_CALL, WATCHED_READ } from "../linux/seccomp.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
+import { Bystanders } from "./bystanders.ts";
 import { Coverage, type CoverageOptions } from "./install/coverage.ts";
 import { dumpsCore, keepImageInCore } from "./install/core-image.ts";
 import { leaveOutCall } from "./foreign-stop.ts";
@@ -28,7 +29,10 @@ import { TracerSlot } from "./tracer-slot.ts";
 import { RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
 
 export interface SupervisorOptions
-	extends Pick<CoverageOptions, "installer" | "pageFile" | "onFailure" | "isHostClock" | "mode" | "report" | "trace"> {
+	extends Pick<
+		CoverageOptions,
+		"installer" | "pageFile" | "onFailure" | "isMeant" | "isHostClock" | "mode" | "report" | "trace"
+	> {
 	/**
 	 * This process had children before the run (`sidecar & exec vsyscall run ...`, an init system): the end of the run is then known
 	 * by counting tasks, not by having no child left.
@@ -86,6 +90,7 @@ export class Supervisor {
 	/** Signals of the first process, and when it last got each. */
 	readonly #deliveries = new Map<number, number>();
 	readonly #processes = new ProcessIds();
+	readonly #bystanders = new Bystanders(this.#processes);
 	readonly #pageCalls: PageCalls | undefined;
 	readonly #timeCalls: TimeCalls | undefined;
 	readonly #slot: TracerSlot;
@@ -100,11 +105,17 @@ export class Supervisor {
 
 	constructor(options: SupervisorOptions) {
 		this.#options = options;
+		const isMeant = (tid: number): boolean => {
+			if (options.isMeant(tid)) return true;
+			this.#bystanders.add(tid);
+			return false;
+		};
 		const processOf = (tid: number): number => this.#processes.of(tid);
 		const callRemotely: CoverageOptions["callRemotely"] = (tid, instruction, script, finished) =>
 			this.#callRemotely(this.#taskOf(tid), instruction, script, finished);
 		this.#coverage = new Coverage({
 			...options,
+			isMeant,
 			callRemotely,
 			isLead: (tid) => tid === this.#lead,
 			uncovered: (tid, reason) => {
@@ -128,6 +139,7 @@ export class Supervisor {
 		this.#slot = new TracerSlot({
 			foreignExecs: new ForeignExecs({
 				installer: options.installer,
+				isMeant,
 				callRemotely,
 				uncovered: (pid, reason) => this.#say(pid, reason),
 			}),
@@ -282,8 +294,8 @@ export class Supervisor {
 		if (reason === WATCHED_READ && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid);
 		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
 		else if (reason !== PAGE_CALL && reason !== SEGV_ACTION) leaveOutCall(tid);
-		else if (this.#pageCalls !== undefined) this.#pageCalls.seccompStop(tid, reason);
-		// The filter of a run around this one: what it would do is done by the host.
+		else if (this.#pageCalls !== undefined && !this.#bystanders.has(tid)) this.#pageCalls.seccompStop(tid, reason);
+		// Of a process that is not meant, or by the filter of a run around this one: what it would do is done by the host.
 		else resume(tid, 0);
 	}
 
@@ -295,6 +307,7 @@ export class Supervisor {
 		if (syscallResult(linux.SYS_kill, made, 0) === -ESRCH) return;
 		if (!this.#tasks.has(made)) this.#newborn.add(made);
 		this.#pageCalls?.made(tid, made);
+		this.#bystanders.made(tid, made);
 		// A process that is made like a thread, with another signal than SIGCHLD for its end, is looked at when it calls.
 		if (event !== linux.PTRACE_EVENT_CLONE) this.#timeCalls?.forked(tid, made);
 	}
@@ -319,6 +332,7 @@ export class Supervisor {
 		this.#timeCalls?.ended(tid);
 		this.#coverage.forget(tid);
 		this.#processes.ended(tid);
+		this.#bystanders.forget(tid);
 	}
 
 	/** Another tracer wants a task that has stopped. @returns whether it was let go */
@@ -339,6 +353,7 @@ export class Supervisor {
 		this.#taskOf(tid).isAnnounced = true;
 		if (this.#options.installer.isInstalled(tid)) return this.#options.uncovered(tid, undefined);
 		this.#timeCalls?.uncovered(tid);
+		if (!this.#options.isMeant(tid)) return this.#bystanders.add(tid);
 		if (!isCovered && !this.#options.isHostClock) this.#say(tid, "was executed out of our sight: it runs in real time");
 	}
 
@@ -363,6 +378,7 @@ export class Supervisor {
 		this.#programStarted(tid);
 		task.remote = undefined;
 		this.#processes.exec(tid, former);
+		this.#bystanders.forget(tid);
 		this.#pageCalls?.exec(tid, former);
 		this.#timeCalls?.exec(tid);
 		task.isImageKept = false;
@@ -378,7 +394,8 @@ export class Supervisor {
 			return;
 		}
 		if (this.#coverage.signal(tid, signal)) return;
-		const delivered = this.#pageCalls === undefined ? signal : this.#pageCalls.signalStop(tid, signal);
+		const pageCalls = this.#bystanders.has(tid) ? undefined : this.#pageCalls;
+		const delivered = pageCalls === undefined ? signal : pageCalls.signalStop(tid, signal);
 		if (delivered === undefined) return;
 		if (dumpsCore(delivered) && !task.isImageKept) {
 			task.isImageKept = true;

@@ -171,3 +171,14 @@ for (const [name, args, exitCode, stderr, env] of lines) {
 		assert.deepEqual([finished.exitCode, finished.stderr], [exitCode, stderr]);
 	});
 }
+
+test("the programs that are faked are chosen by variables", async (t) => {
+	if (!has(t, "faketime")) return;
+	const command = ["-f", "@2040-06-01 00:00:00", "bash", "-c", "printf '%(%Y)T\\n' -1; date +%Y"] as const;
+	for (const env of [{ FAKETIME_ONLY_CMDS: "date" }, { FAKETIME_SKIP_CMDS: "cat,date" }]) {
+		const theirs = await native(["faketime", ...command], settings(env));
+		assert.equal((await vsyscall(["faketime", ...command], settings(env))).stdout, theirs.stdout);
+	}
+	const both = settings({ FAKETIME_ONLY_CMDS: "a", FAKETIME_SKIP_CMDS: "b" });
+	assert.equal((await vsyscall(["faketime", ...command], both)).exitCode, 125);
+});

@@ -61,6 +61,8 @@ const settings = (given: Partial<FaketimeSettings>): FaketimeSettings => ({
 	format: "%Y-%m-%d %T",
 	followFile: undefined,
 	followsAbsolutely: false,
+	only: undefined,
+	skip: undefined,
 	withoutEffect: [],
 	warnings: [],
 	...given,
@@ -80,6 +82,9 @@ const variableRows: readonly (readonly [name: string, Record<string, string>, Pa
 	["FAKETIME_FOLLOW_FILE", { FAKETIME_FOLLOW_FILE: "/f" }, { followFile: "/f" }],
 	["FAKETIME_FOLLOW_ABSOLUTE", { FAKETIME_FOLLOW_ABSOLUTE: "1" }, { followsAbsolutely: true }],
 	["FAKETIME_FOLLOW_ABSOLUTE, off", { FAKETIME_FOLLOW_ABSOLUTE: "0" }, {}],
+	["FAKETIME_ONLY_CMDS", { FAKETIME_ONLY_CMDS: "javadoc,ctags" }, { only: "javadoc,ctags" }],
+	["FAKETIME_SKIP_CMDS, with empty names", { FAKETIME_SKIP_CMDS: ",a,,b," }, { skip: "a,b" }],
+	["a list of no names", { FAKETIME_ONLY_CMDS: "," }, {}],
 	[
 		"those that ask for what is so",
 		{ FAKETIME_DONT_FAKE_MONOTONIC: "1", DONT_FAKE_MONOTONIC: "1", NO_FAKE_STAT: "1" },
@@ -110,7 +115,7 @@ for (const [name, variables, expected] of variableRows) {
 }
 
 const NOT_YET = [
-	"FAKETIME_ONLY_CMDS FAKETIME_SKIP_CMDS FAKETIME_START_AFTER_SECONDS FAKETIME_STOP_AFTER_SECONDS",
+	"FAKETIME_START_AFTER_SECONDS FAKETIME_STOP_AFTER_SECONDS",
 	"FAKETIME_START_AFTER_NUMCALLS FAKETIME_STOP_AFTER_NUMCALLS FAKETIME_SPAWN_TARGET FAKETIME_SPAWN_SECONDS",
 	"FAKETIME_SPAWN_NUMCALLS FAKE_UTIME FAKETIME_UPDATE_TIMESTAMP_FILE FAKETIME_FAKEPID FAKERANDOM_SEED",
 	"FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE",

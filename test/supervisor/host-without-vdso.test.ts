@@ -64,6 +64,7 @@ const supervise = async (
 		installer,
 		pageFile,
 		onFailure: "refuse",
+		isMeant: () => true,
 		hasForeignChildren: false,
 		isHostClock: false,
 		mode: "auto",

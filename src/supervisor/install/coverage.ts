@@ -2,7 +2,8 @@
  * Cover or refuse: every process gets our image and page at its exec, or a line that names it and the reason, and then, as was asked
  * for, it is ended or runs in real time.
  *
- *     exec stop -> install started -> (nothing more, when all goes well)
+ *     exec stop -> not meant: real time, on purpose
+ *               -> install started -> (nothing more, when all goes well)
  *                                  -> files cannot be reached: descriptors are passed, and the install goes on
  *                                  -> failed
  */
@@ -26,6 +27,8 @@ export interface CoverageOptions {
 	readonly installer: Installer;
 	readonly pageFile: PageFile;
 	readonly onFailure: OnFailure;
+	/** Whether a process that has executed a program is to be covered at all. */
+	readonly isMeant: (tid: number) => boolean;
 	/** The time that was asked for is the host's: a process that is not covered loses nothing. */
 	readonly isHostClock: boolean;
 	/** What was asked for the vsyscall page. */
@@ -89,9 +92,15 @@ export class Coverage {
 	/** An exec stop. Resumes the process. */
 	exec(tid: number): void {
 		this.#started.delete(tid);
-		const { installer, isHostClock, mode, report, trace, isLead, uncovered } = this.#options;
+		const { installer, isHostClock, isMeant, mode, report, trace, isLead, uncovered } = this.#options;
 		const dropped = droppedPrivileges(tid);
 		if (dropped !== undefined) report(`${nameOf(tid)} ${dropped}`);
+		if (!isMeant(tid)) {
+			trace(`${nameOf(tid)} is not meant: real time`);
+			uncovered(tid, undefined);
+			resume(tid, 0);
+			return;
+		}
 		const result = installer.start(tid);
 		switch (result.kind) {
 			case "started":

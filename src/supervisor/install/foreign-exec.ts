@@ -21,6 +21,8 @@ import type { RemoteCall, RemoteScript } from "../remote-call.ts";
 
 export interface ForeignExecsOptions {
 	readonly installer: Installer;
+	/** Whether a process is to be covered at all. */
+	readonly isMeant: (pid: number) => boolean;
 	readonly callRemotely: (tid: number, instruction: bigint, script: RemoteScript<void>, finished: () => void) => void;
 	/** A program runs in real time. @param reason the end of a sentence */
 	readonly uncovered: (pid: number, reason: string) => void;
@@ -118,7 +120,7 @@ export class ForeignExecs {
 		if (word === undefined || this.#known.get(pid) === word) return false;
 		this.#known.set(pid, word);
 		if (this.#options.installer.isInstalled(pid) || this.#strangers.has(pid)) return false;
-		return readStatusField(pid, "Seccomp") === SECCOMP_FILTERED;
+		return readStatusField(pid, "Seccomp") === SECCOMP_FILTERED && this.#options.isMeant(pid);
 	}
 
 	*#install(tid: number, pid: number, scratch: bigint): RemoteScript<void> {

@@ -110,7 +110,7 @@ export class TimeCalls {
 		this.#processes.delete(tid);
 	}
 
-	/** A process that could not be covered and runs in real time. */
+	/** A process that is not covered and runs in real time. */
 	uncovered(tid: number): void {
 		this.#processes.set(tid, { isCovered: false, hostCode: undefined });
 	}
