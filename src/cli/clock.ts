@@ -1,25 +1,15 @@
 /** `vsyscall clock VERB`: names and words -> a change of a named clock, or what is to be said of one. */
-import { writeSync } from "node:fs";
 import type { Command } from "commander";
 import { VsyscallError } from "../errors.ts";
 import { type Clock, type ClockState, createClock, listClocks, openClock } from "../named-clock.ts";
 import { table } from "./format/table.ts";
-
-const STDOUT = 1;
+import { writeOut } from "./messages.ts";
 
 interface Output {
 	readonly json?: boolean;
 }
 
-const print = (text: string): void => {
-	try {
-		writeSync(STDOUT, text);
-	} catch {
-		// Nobody reads.
-	}
-};
-
-const printJson = (value: unknown): void => print(`${JSON.stringify(value, undefined, "\t")}\n`);
+const printJson = (value: unknown): void => writeOut(`${JSON.stringify(value, undefined, "\t")}\n`);
 
 const stateAsJson = ({ name, time, kind, spec, createdAt }: ClockState): Readonly<Record<string, string>> => ({
 	name,
@@ -42,12 +32,12 @@ const withClock = async (name: string, use: (clock: Clock) => unknown): Promise<
 const change = (name: string, make: (clock: Clock) => Promise<unknown>): Promise<void> =>
 	withClock(name, async (clock) => {
 		const time = await make(clock);
-		print(`${String(time)}\n`);
+		writeOut(`${String(time)}\n`);
 	});
 
 const show = (state: ClockState, { json }: Output): void => {
 	if (json === true) return printJson(stateAsJson(state));
-	print(`${state.time.toString()}  ${state.spec}\n`);
+	writeOut(`${state.time.toString()}  ${state.spec}\n`);
 };
 
 const list = ({ json }: Output): void => {
@@ -65,7 +55,7 @@ const list = ({ json }: Output): void => {
 	if (json === true) return printJson(states.map((state) => ({ ...stateAsJson(state), processes: state.processes })));
 	if (states.length === 0) return;
 	const rows = states.map((state) => [state.name, state.time.toString(), state.spec, String(state.processes)]);
-	print(table([["NAME", "TIME", "SPEC", "PROCESSES"], ...rows]));
+	writeOut(table([["NAME", "TIME", "SPEC", "PROCESSES"], ...rows]));
 };
 
 const ps = (clock: Clock, { json }: Output): void => {
@@ -88,7 +78,7 @@ const ps = (clock: Clock, { json }: Output): void => {
 		uncovered ?? "yes",
 		command.join(" "),
 	]);
-	print(table([["PID", "STARTED", "COVERED", "COMMAND"], ...rows]));
+	writeOut(table([["PID", "STARTED", "COVERED", "COMMAND"], ...rows]));
 };
 
 const remove = (clock: Clock, { force }: { readonly force?: boolean }): void => {
@@ -121,7 +111,7 @@ export const addClockCommand = (program: Command): void => {
 	verb(command, "create <name> [spec]", "make a clock: the host's, or as the spec says").action(
 		async (name: string, spec?: string) => {
 			const clock = createClock(name, spec);
-			print(`${clock.now().toString()}\n`);
+			writeOut(`${clock.now().toString()}\n`);
 			clock.close();
 		},
 	);

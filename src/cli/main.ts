@@ -1,27 +1,14 @@
 #!/usr/bin/env node
 /** The command line: options -> a run -> an exit status. */
-import { writeSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { readFaketimeArguments } from "../faketime/arguments.ts";
 import { dieOf } from "../linux/exit.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "../supervisor/exit-status.ts";
 import { addClockCommand } from "./clock.ts";
 import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
-import { exitCodeOf, say, sayError } from "./messages.ts";
+import { exitCodeOf, say, sayError, writeErr, writeOut } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
 import { VERSION } from "./version.ts";
-
-const STDOUT = 1;
-const STDERR = 2;
-
-/** A reader that has gone away is no reason to fail. */
-const write = (fd: number, text: string): void => {
-	try {
-		writeSync(fd, text);
-	} catch {
-		// EPIPE.
-	}
-};
 
 const EXAMPLES = `
 Examples:
@@ -46,8 +33,8 @@ const program = new Command("vsyscall")
 	.exitOverride()
 	// Not process.stdout: touching it may set O_NONBLOCK on a pipe that the program shares with us.
 	.configureOutput({
-		writeOut: (text) => write(STDOUT, text),
-		writeErr: (text) => write(STDERR, text),
+		writeOut,
+		writeErr,
 		outputError: (text) =>
 			say(
 				text
@@ -103,8 +90,8 @@ program
 
 const faketime = async (args: readonly string[]): Promise<void> => {
 	const request = readFaketimeArguments(args);
-	if (request.kind === "help") write(STDOUT, FAKETIME_HELP);
-	else if (request.kind === "version") write(STDOUT, `vsyscall ${VERSION}\n`);
+	if (request.kind === "help") writeOut(FAKETIME_HELP);
+	else if (request.kind === "version") writeOut(`vsyscall ${VERSION}\n`);
 	else endLike(await runFaketime(request));
 };
 

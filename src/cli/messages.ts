@@ -1,22 +1,31 @@
-/** What the command line says when something is not as asked: one line each, on stderr. */
+/** What the command line says: results on stdout, and on stderr one line for each thing that is not as asked. */
 import { writeSync } from "node:fs";
 import { VsyscallError } from "../errors.ts";
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE } from "../supervisor/exit-status.ts";
 
+const STDOUT = 1;
 const STDERR = 2;
+
+const write = (fd: number, text: string): void => {
+	try {
+		writeSync(fd, text);
+	} catch {
+		// Nobody listens.
+	}
+};
+
+/** A stdout that is closed or full is no reason to fail. */
+export const writeOut = (text: string): void => write(STDOUT, text);
+
+/** The same of stderr. */
+export const writeErr = (text: string): void => write(STDERR, text);
 
 /** One line, whatever stands in the name of a program: control characters as escapes. */
 const escaped = (message: string): string =>
 	message.replace(/\p{Cc}/gu, (control) => `\\x${(control.codePointAt(0) ?? 0).toString(16).padStart(2, "0")}`);
 
-/** Writes one line. A stderr that is closed or full is no reason to fail. */
-export const say = (message: string): void => {
-	try {
-		writeSync(STDERR, `vsyscall: ${escaped(message)}\n`);
-	} catch {
-		// Nobody listens.
-	}
-};
+/** Writes one line. */
+export const say = (message: string): void => writeErr(`vsyscall: ${escaped(message)}\n`);
 
 const messageOf = (error: unknown): string => {
 	if (error instanceof VsyscallError) return error.message;

@@ -4,8 +4,8 @@
  *
  *     RUNTIME/NAME.uncovered      a line of JSON for each: pid, startTime (clock ticks after boot), program, reason
  */
-import { appendFileSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { isOwnProc, readProcFile } from "../linux/proc-file.ts";
+import { appendFileSync, readdirSync, rmSync } from "node:fs";
+import { isOwnProc, readStatField, readText } from "../linux/proc-file.ts";
 import type { ClockFile } from "./clock-file.ts";
 
 export interface Member {
@@ -26,32 +26,20 @@ interface Note {
 
 /** USER_HZ, which is the same on every x86 kernel: include/asm-generic/param.h. */
 const TICKS_PER_SECOND = 100;
-/** `starttime` of proc_pid_stat(5), counted from the field behind the name. */
-const START_TIME_FIELD = 19;
+/** `starttime` of proc_pid_stat(5). */
+const START_TIME_FIELD = 22;
 
-const startTimeOf = (pid: number): string | undefined => {
-	const stat = readProcFile(pid, "stat");
-	if (stat === undefined) return undefined;
-	const text = Buffer.from(stat).toString("latin1");
-	return text.slice(text.lastIndexOf(")") + 2).split(" ")[START_TIME_FIELD];
-};
+const startTimeOf = (pid: number): string | undefined => readStatField(pid, START_TIME_FIELD);
 
-const readText = (path: string): string => {
-	try {
-		return readFileSync(path, "utf8");
-	} catch {
-		return "";
-	}
-};
+/** Seconds after 1970. */
+const readBootTime = (): number => Number(/^btime (\d+)$/m.exec(readText("/proc/stat"))?.[1] ?? 0);
 
-const bootedAt = (): number => Number(/^btime (\d+)$/m.exec(readText("/proc/stat"))?.[1] ?? 0);
-
-const describe = (pid: number, uncovered: string | undefined): Member | undefined => {
+const describe = (pid: number, uncovered: string | undefined, bootTime: number): Member | undefined => {
 	const startTime = startTimeOf(pid);
 	if (startTime === undefined) return undefined;
-	const words = readText(`/proc/${pid}/cmdline`).split("\0").slice(0, -1);
-	const command = words.length > 0 ? words : [readText(`/proc/${pid}/comm`).trimEnd()];
-	const startedAt = new Date((bootedAt() + Number(startTime) / TICKS_PER_SECOND) * 1000);
+	const words = readText(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+	const command = words.length > 0 ? words : [readText(`/proc/${pid}/comm`, "utf8").trimEnd()];
+	const startedAt = new Date((bootTime + Number(startTime) / TICKS_PER_SECOND) * 1000);
 	return { pid, command, startedAt, uncovered };
 };
 
@@ -71,7 +59,7 @@ const processes = (): readonly number[] =>
 const notesPath = (clock: ClockFile): string => clock.path.replace(/\.clock$/, ".uncovered");
 
 const notesOf = (clock: ClockFile): readonly Note[] =>
-	readText(notesPath(clock))
+	readText(notesPath(clock), "utf8")
 		.split("\n")
 		.filter((line) => line !== "")
 		.flatMap((line) => {
@@ -91,8 +79,9 @@ export const membersOf = (clock: ClockFile): readonly Member[] => {
 	);
 	// A process that was let go to another tracer has the page, too: the last note says how things stand.
 	for (const { pid, startTime, reason } of notesOf(clock)) if (startTimeOf(pid) === startTime) reasons.set(pid, reason);
+	const bootTime = readBootTime();
 	return [...reasons]
-		.map(([pid, reason]) => describe(pid, reason))
+		.map(([pid, reason]) => describe(pid, reason, bootTime))
 		.filter((member) => member !== undefined)
 		.toSorted((a, b) => a.pid - b.pid);
 };

@@ -10,6 +10,7 @@ import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { CLOCK_MODE_OFFSET, CLOCK_MODE_TSC, type HostCoarseClocks, type HostFineClocks } from "../vdso/host.ts";
 import { BASE_STRIDE } from "../vdso/host-page.ts";
 import * as linux from "./constants.ts";
+import { hasFlag, readCpuinfo } from "./cpuinfo.ts";
 import { rawSyscall, syscallResult } from "./ffi.ts";
 import { verifyFineClocks } from "./fine-clocks-check.ts";
 import { createMemoryFile } from "./memfd.ts";
@@ -71,15 +72,13 @@ const SHIFT_MAX = 32;
 /** Below it a counter that lies behind the last update is told from one that is ahead: the difference is 63 bits and a sign. */
 const MAX_CYCLES_LIMIT = 1n << 62n;
 
-const hasRdtscp = (): boolean => /^flags\s*:.*\brdtscp\b/m.test(readText("/proc/cpuinfo"));
-
 /** The fine clocks of a place, when its numbers can be theirs: multiplier and shift stand in front of the array. */
 const fineClocks = (page: ByteReader, { data, bases }: Place): HostFineClocks | undefined => {
 	const [multiplier, shift] = [page.u32(bases - 8), page.u32(bases - 4)];
 	const hasMaxCycles = bases - data === 40;
 	const maxCycles = page.u64(data + 16);
 	const isPossible =
-		hasRdtscp() &&
+		hasFlag(readCpuinfo(), "rdtscp") &&
 		page.u32(data + CLOCK_MODE_OFFSET) === CLOCK_MODE_TSC &&
 		page.u64(data + 8) !== 0n &&
 		multiplier > 0 &&

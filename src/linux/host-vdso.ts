@@ -7,13 +7,14 @@
 import * as elf from "../elf/constants.ts";
 import { readElf } from "../elf/reader.ts";
 import type { HostFunction, HostVdso } from "../vdso/host.ts";
+import { TIMEZONE_SIZE } from "../syscalls/time-structures.ts";
 import { joinNanoseconds, type Nanoseconds, NANOSECONDS_PER_SECOND } from "../units.ts";
 import * as linux from "./constants.ts";
-import { ownAuxv, viewMemory } from "./ffi.ts";
+import { hasFlag, readCpuinfo } from "./cpuinfo.ts";
+import { ownAuxv, syscallResult, viewMemory } from "./ffi.ts";
 import { readClock, readHostClocks } from "./host-clocks.ts";
 import { hostVdsoRange } from "./maps.ts";
 import { imageLength, outerPage } from "./outer-page.ts";
-import { readText } from "./proc-file.ts";
 
 export interface HostImage {
 	readonly vdso: HostVdso;
@@ -31,7 +32,7 @@ const functionsOf = (bytes: Uint8Array): readonly HostFunction[] => {
 	return functions;
 };
 
-const hasRdpid = (): boolean => /^flags\s*:.*\brdpid\b/m.test(readText("/proc/cpuinfo"));
+const hasRdpid = (): boolean => hasFlag(readCpuinfo(), "rdpid");
 
 /** Where the kernel's vDSO is, in our own memory; 0 when there is none. Inside of a run, the auxiliary vector leads to that run's. */
 const kernelImage = (): bigint => {
@@ -85,3 +86,10 @@ export const hostCoarseRealtime = (): Nanoseconds => joinNanoseconds(...readCloc
 
 /** The host's CLOCK_MONOTONIC in nanoseconds. */
 export const hostMonotonic = (): Nanoseconds => joinNanoseconds(...readClock(linux.CLOCK_MONOTONIC));
+
+/** The host's struct timezone, which no clock of ours moves. */
+export const hostTimezone = (): Uint8Array => {
+	const bytes = new Uint8Array(TIMEZONE_SIZE);
+	syscallResult(linux.SYS_gettimeofday, 0, bytes);
+	return bytes;
+};

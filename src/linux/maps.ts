@@ -1,17 +1,12 @@
 /** /proc/PID/maps: proc_pid_maps(5). */
-import { readFileSync } from "node:fs";
-import { isOwnProc } from "./proc-file.ts";
+import { isOwnProc, readText } from "./proc-file.ts";
+
+/** "" of a process that has no memory or cannot be looked into. */
+const readMaps = (tid: number): string => (isOwnProc() ? readText(`/proc/${tid}/maps`) : "");
 
 /** Whether an address lies in a private mapping, to which a write of ours concerns this process alone. */
 export const isPrivatelyMapped = (tid: number, address: bigint): boolean => {
-	if (!isOwnProc()) return false;
-	let maps: string;
-	try {
-		maps = readFileSync(`/proc/${tid}/maps`, "latin1");
-	} catch {
-		return false;
-	}
-	for (const line of maps.split("\n")) {
+	for (const line of readMaps(tid).split("\n")) {
 		const [, start, end, sharing] = /^([0-9a-f]+)-([0-9a-f]+) ...(.)/.exec(line) ?? [];
 		if (start === undefined || end === undefined) continue;
 		if (address >= BigInt(`0x${start}`) && address < BigInt(`0x${end}`)) return sharing === "p";
@@ -21,14 +16,7 @@ export const isPrivatelyMapped = (tid: number, address: bigint): boolean => {
 
 /** Where the host's vDSO is in a process; undefined when it has none or cannot be looked into. */
 export const hostVdsoRange = (tid: number): { readonly start: bigint; readonly end: bigint } | undefined => {
-	if (!isOwnProc()) return undefined;
-	let maps: string;
-	try {
-		maps = readFileSync(`/proc/${tid}/maps`, "latin1");
-	} catch {
-		return undefined;
-	}
-	const [, start, end] = /^([0-9a-f]+)-([0-9a-f]+) .*\[vdso\]$/m.exec(maps) ?? [];
+	const [, start, end] = /^([0-9a-f]+)-([0-9a-f]+) .*\[vdso\]$/m.exec(readMaps(tid)) ?? [];
 	return start === undefined || end === undefined
 		? undefined
 		: { start: BigInt(`0x${start}`), end: BigInt(`0x${end}`) };

@@ -8,14 +8,16 @@ import * as linux from "./constants.ts";
 import { syscallResult } from "./ffi.ts";
 
 const PATH_SIZE = 64;
+/** `state`, the one behind the name. */
+const FIRST_STAT_FIELD = 3;
 const path = new Uint8Array(PATH_SIZE);
 const content = new Uint8Array(4096);
 const encoder = new TextEncoder();
 
 /** A whole file as text, "" when it cannot be read: for what is asked once. */
-export const readText = (file: string): string => {
+export const readText = (file: string, encoding: BufferEncoding = "latin1"): string => {
 	try {
-		return readFileSync(file, "latin1");
+		return readFileSync(file, encoding);
 	} catch {
 		return "";
 	}
@@ -57,4 +59,16 @@ export const readStatusField = (pid: number, name: string): string | undefined =
 	const status = readProcFile(pid, "status");
 	if (status === undefined) return undefined;
 	return new RegExp(`^${name}:\\s*(.*)$`, "m").exec(Buffer.from(status).toString("latin1"))?.[1];
+};
+
+/**
+ * One field of /proc/PID/stat (proc_pid_stat(5)); undefined when it cannot be read.
+ *
+ * @param number as the manual counts, 3 (the state) or later: the name before it may hold spaces and parentheses
+ */
+export const readStatField = (pid: number, number: number): string | undefined => {
+	const stat = readProcFile(pid, "stat");
+	if (stat === undefined) return undefined;
+	const text = Buffer.from(stat).toString("latin1");
+	return text.slice(text.lastIndexOf(")") + 2).split(" ")[number - FIRST_STAT_FIELD];
 };

@@ -7,8 +7,9 @@
  *            16  args[6]               u64 each
  *
  * The architecture is tested first, since the numbers of i386 and x32 mean other calls (a 64-bit program reaches those of i386 by
- * int 0x80). Whatever is not one of the numbers of a rule is allowed by architecture and number alone: the kernel finds such numbers when the filter is installed and never runs it for
- * them (the action cache of Linux 5.11, seccomp_cache_prepare in kernel/seccomp.c), so they cost next to nothing.
+ * int 0x80). Whatever is not one of the numbers of a rule is allowed by architecture and number alone: the kernel finds such
+ * numbers when the filter is installed and never runs it for them (the action cache of Linux 5.11, seccomp_cache_prepare in
+ * kernel/seccomp.c), so they cost next to nothing.
  *
  *     load arch
  *     if x86-64      load nr;  if NUMBER  tests of the rule ... return TRACE | reason
@@ -86,7 +87,8 @@ const BPF_JMP_JA = 0x05;
 const BPF_JMP_JEQ_K = 0x15;
 const BPF_JMP_JSET_K = 0x45;
 const BPF_RET_K = 0x06;
-const INSTRUCTION_SIZE = 8;
+/** struct sock_filter. */
+export const FILTER_INSTRUCTION_SIZE = 8;
 
 interface Instruction {
 	readonly code: number;
@@ -236,9 +238,9 @@ const assemble = (rulesOf: (architecture: Architecture) => readonly Rule[]): Uin
 		}),
 		ALLOW,
 	];
-	const bytes = new Uint8Array(instructions.length * INSTRUCTION_SIZE);
+	const bytes = new Uint8Array(instructions.length * FILTER_INSTRUCTION_SIZE);
 	instructions.forEach(({ code, k, yes = 0, no = 0 }: Instruction, index) => {
-		const offset = index * INSTRUCTION_SIZE;
+		const offset = index * FILTER_INSTRUCTION_SIZE;
 		setU16(bytes, offset, code);
 		bytes[offset + 2] = yes;
 		bytes[offset + 3] = no;

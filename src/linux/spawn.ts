@@ -16,6 +16,7 @@ import { setU16, setU32, setU64 } from "../bytes.ts";
 import * as linux from "./constants.ts";
 import { addressOf, cloneInto, rawSyscall } from "./ffi.ts";
 import { mapCode } from "./memfd.ts";
+import { FILTER_INSTRUCTION_SIZE } from "./seccomp.ts";
 import { SyscallError } from "./syscall-error.ts";
 
 export interface ProgramStart {
@@ -48,7 +49,7 @@ const BLOCK = {
 	parent: 92,
 	/** Words that end with a zero. */
 	signals: 96,
-	/** struct sock_fprog, and whether there is one: 2 when it could be installed. */
+	/** struct sock_fprog, and whether there is one: 2 once the child has set no_new_privs for it. */
 	filter: 112,
 	hasFilter: 128,
 	filterError: 132,
@@ -75,7 +76,6 @@ const SIG_SETMASK = 2;
 const F_SETFD = 2;
 const FUTEX_WAIT_PRIVATE = 128;
 const SIGSET_SIZE = 8;
-const FILTER_INSTRUCTION_SIZE = 8;
 const EXIT_NOT_EXECUTED = 127;
 
 /** A field of the block, whose address the child keeps in rbx. */

@@ -1,5 +1,6 @@
 /** Whether the time stamp counter can be read without any order: what the kernel says of it. */
 import type { HostVdso } from "../vdso/host.ts";
+import { hasFlag, readCpuinfo } from "./cpuinfo.ts";
 import { readText } from "./proc-file.ts";
 
 const CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
@@ -15,7 +16,7 @@ export interface CounterFacts {
 }
 
 export const readCounterFacts = (): CounterFacts => ({
-	cpuinfo: readText("/proc/cpuinfo"),
+	cpuinfo: readCpuinfo(),
 	clockSource: readText(CLOCK_SOURCE).trim(),
 });
 
@@ -23,6 +24,6 @@ export const readCounterFacts = (): CounterFacts => ({
 export const counterFault = (fine: HostVdso["fine"], { cpuinfo, clockSource }: CounterFacts): string | undefined => {
 	if (clockSource !== "" && clockSource !== "tsc") return `the host's clock source is ${clockSource}`;
 	if (fine === undefined) return "the layout of this kernel's vvar page is not known";
-	const missing = INVARIANT.find((flag) => !new RegExp(`^flags\\s*:.*\\b${flag}\\b`, "m").test(cpuinfo));
+	const missing = INVARIANT.find((flag) => !hasFlag(cpuinfo, flag));
 	return missing === undefined ? undefined : `the processor's is not invariant (/proc/cpuinfo lacks ${missing})`;
 };

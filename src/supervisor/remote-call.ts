@@ -16,6 +16,15 @@ export interface RemoteCall {
 /** Yields the calls it wants and is given their results (or -errno); ends with what came of it. */
 export type RemoteScript<Result> = Generator<RemoteCall, Result, bigint>;
 
+/** Runs the calls of a script on behalf of a stopped task; then `finished` is called, and must resume it. */
+export type CallRemotely = <Result>(
+	tid: number,
+	/** Address of a `syscall` instruction in the process. */
+	instruction: bigint,
+	script: RemoteScript<Result>,
+	finished: (result: Result) => void,
+) => void;
+
 export type ScriptStep<Result> =
 	/** The process was resumed; the next syscall-stop is the script's. */
 	{ readonly kind: "running" } | { readonly kind: "finished"; readonly result: Result } | { readonly kind: "dead" };

@@ -16,8 +16,10 @@ export interface RunClock {
 	onStep(listener: (before: WallClock) => void): void;
 }
 
-const isSame = (a: WallClock, b: WallClock): boolean =>
-	a.kind === b.kind && Object.entries(a).every(([field, value]) => new Map(Object.entries(b)).get(field) === value);
+const isSame = (a: WallClock, b: WallClock): boolean => {
+	const other: Readonly<Record<string, unknown>> = { ...b };
+	return a.kind === b.kind && Object.entries(a).every(([field, value]) => other[field] === value);
+};
 
 /** A named clock, which others change too. */
 export class NamedRunClock implements RunClock {

@@ -26,7 +26,7 @@ import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
 import { ProcessIds } from "./process-ids.ts";
 import { type TimeCallOptions, TimeCalls } from "./time-calls/time-calls.ts";
 import { TracerSlot } from "./tracer-slot.ts";
-import { RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
+import { type CallRemotely, RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
 
 export interface SupervisorOptions
 	extends Pick<
@@ -111,7 +111,7 @@ export class Supervisor {
 			return false;
 		};
 		const processOf = (tid: number): number => this.#processes.of(tid);
-		const callRemotely: CoverageOptions["callRemotely"] = (tid, instruction, script, finished) =>
+		const callRemotely: CallRemotely = (tid, instruction, script, finished) =>
 			this.#callRemotely(this.#taskOf(tid), instruction, script, finished);
 		this.#coverage = new Coverage({
 			...options,

@@ -1,7 +1,7 @@
 /**
  * Time structures of system calls, by layout: timespec and timeval are two words, itimerspec two timespecs (the interval first).
  *
- * Values are what the program has given, valid or not: the kernel's own checks are isValidTimespec and those of the calls.
+ * Values are what the program has given, valid or not: the kernel's own checks are hasValidNanoseconds and those of the calls.
  */
 import { ByteReader, setU32, setU64 } from "../bytes.ts";
 import { joinNanoseconds, type Nanoseconds, nanoseconds, NANOSECONDS_PER_SECOND, splitNanoseconds } from "../units.ts";
@@ -15,6 +15,9 @@ export interface TimeWords {
 
 export const wordSize = (layout: TimeLayout): 4 | 8 => (layout === "32" ? 4 : 8);
 export const timespecSize = (layout: TimeLayout): number => 2 * wordSize(layout);
+
+/** struct timezone: two ints in every layout. */
+export const TIMEZONE_SIZE = 8;
 
 const NARROW_MAX = 0x7fff_ffffn;
 const LOW_HALF = 0xffff_ffffn;
@@ -85,6 +88,16 @@ export const itimerspecBytes = (
 	const bytes = new Uint8Array(2 * timespecSize(layout));
 	bytes.set(timespecBytes(layout, interval), 0);
 	bytes.set(timespecBytes(layout, value), timespecSize(layout));
+	return bytes;
+};
+
+/** struct itimerspec whose value is a deadline that the kernel takes. */
+export const deadlineItimerspecBytes = (
+	layout: TimeLayout,
+	{ interval, deadline }: { readonly interval: Nanoseconds; readonly deadline: Nanoseconds },
+): Uint8Array => {
+	const bytes = itimerspecBytes(layout, { interval, value: deadline });
+	writeDeadline(bytes, timespecSize(layout), layout, deadline);
 	return bytes;
 };
 

@@ -255,13 +255,11 @@ export const emitPageEntries = (
 	block: (name: string, emit: () => void) => Label,
 ): PageEntries => {
 	const entry = new EntryEmitter(emission, pageWords);
-	const emitters = [emitGettimeofdayEntry, emitTimeEntry, emitGetcpuEntry] as const;
-	const [first, second, third] = emitters;
 	return {
 		starts: [
-			block("entry gettimeofday", () => first(emission, entry)),
-			block("entry time", () => second(emission, entry)),
-			block("entry getcpu", () => third(emission, entry)),
+			block("entry gettimeofday", () => emitGettimeofdayEntry(emission, entry)),
+			block("entry time", () => emitTimeEntry(emission, entry)),
+			block("entry getcpu", () => emitGetcpuEntry(emission, entry)),
 		],
 		stores: entry.stores,
 	};

@@ -22,7 +22,7 @@ import {
 } from "../../src/linux/ptrace.ts";
 import { Registers } from "../../src/linux/registers.ts";
 import { SignalInfo } from "../../src/linux/signal-info.ts";
-import { decodeWaitStatus, type Stop } from "../../src/linux/wait-status.ts";
+import { alive, endAll, wait } from "../helpers/tracees.ts";
 
 const { SIGCHLD, SIGSEGV, SIGTRAP, SIGUSR1 } = constants.signals;
 const PTRACE_O_EXITKILL = 0x10_0000;
@@ -89,24 +89,6 @@ setU64(block, BLOCK.action, places.handler);
 setU64(block, BLOCK.action + 8, SA_SIGINFO_RESTORER);
 setU64(block, BLOCK.action + 16, places.handler);
 
-const alive = new Set<number>();
-
-const wait = (pid: number): Stop => {
-	const status = new Int32Array(1);
-	const sleeping = new Int32Array(new SharedArrayBuffer(4));
-	for (let attempt = 0; attempt < 10_000; attempt++) {
-		const waited = syscallResult(linux.SYS_wait4, pid, status, linux.WALL | linux.WNOHANG, 0);
-		assert.ok(waited >= 0, `wait4 says ${waited}`);
-		if (waited === pid) {
-			const stop = decodeWaitStatus(status[0] ?? 0);
-			if (stop.kind === "exited" || stop.kind === "killed") alive.delete(pid);
-			return stop;
-		}
-		Atomics.wait(sleeping, 0, 0, 1);
-	}
-	return assert.fail(`process ${pid} neither stops nor ends`);
-};
-
 const registers = new Registers();
 
 /** A child that stands in its loop, stopped by PTRACE_INTERRUPT. */
@@ -133,12 +115,7 @@ const sendTo = (pid: number, rip: bigint, rax_: bigint = 0n): void => {
 	assert.ok(writeRegisters(pid, registers));
 };
 
-afterEach(() => {
-	for (const pid of alive) {
-		syscallResult(linux.SYS_kill, pid, linux.SIGKILL);
-		while (alive.has(pid)) wait(pid);
-	}
-});
+afterEach(endAll);
 
 /** Never lets the signal through: what dies of SIGSEGV may dump core, and the memory is ours too. */
 const infoAt = (pid: number, signal: number): SignalInfo => {

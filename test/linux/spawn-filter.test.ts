@@ -9,16 +9,15 @@ import { eax, ebx, ecx, edi, edx, esi, r10d, rax, rdi, rsi } from "../../src/asm
 import { setU16, setU32, setU64 } from "../../src/bytes.ts";
 import { EM_X86_64, ET_EXEC, PT_LOAD } from "../../src/elf/constants.ts";
 import * as linux from "../../src/linux/constants.ts";
-import { syscallResult } from "../../src/linux/ffi.ts";
 import { probeHostVsyscall } from "../../src/linux/host-vsyscall.ts";
 import { readStatusField } from "../../src/linux/proc-file.ts";
 import { eventMessage, readRegisters, resume, seize, writeRegisters } from "../../src/linux/ptrace.ts";
 import { Registers } from "../../src/linux/registers.ts";
 import { buildFilter, PAGE_CALL, SEGV_ACTION } from "../../src/linux/seccomp.ts";
 import { type PendingProgram, spawn } from "../../src/linux/spawn.ts";
-import { decodeWaitStatus, type Stop } from "../../src/linux/wait-status.ts";
 import { VSYSCALL_ADDR, VSYSCALLS } from "../../src/vsyscall/page.ts";
 import { isRoot, lacks } from "../helpers/requirements.ts";
+import { alive, endAll, wait } from "../helpers/tracees.ts";
 
 const BASE = 0x40_0000;
 const CODE = 0x80;
@@ -36,8 +35,6 @@ const { EACCES, EINVAL, ENOENT } = constants.errno;
 const directory = mkdtempSync(join(tmpdir(), "vsyscall-filter-"));
 chmodSync(directory, 0o755);
 after(() => rmSync(directory, { recursive: true }));
-const alive = new Set<number>();
-
 const pathBytes = (path: string): Uint8Array => new TextEncoder().encode(path);
 
 type Emit = (assembler: Assembler, call: (number: number) => void) => void;
@@ -100,28 +97,7 @@ const start = (file: Uint8Array, filter: Uint8Array | undefined, isFilterOptiona
 	return pending;
 };
 
-const wait = (pid: number): Stop => {
-	const status = new Int32Array(1);
-	const sleeping = new Int32Array(new SharedArrayBuffer(4));
-	for (let attempt = 0; attempt < 10_000; attempt++) {
-		const waited = syscallResult(linux.SYS_wait4, pid, status, linux.WALL | linux.WNOHANG, 0);
-		assert.ok(waited >= 0, `wait4 says ${waited}`);
-		if (waited === pid) {
-			const stop = decodeWaitStatus(status[0] ?? 0);
-			if (stop.kind === "exited" || stop.kind === "killed") alive.delete(pid);
-			return stop;
-		}
-		Atomics.wait(sleeping, 0, 0, 1);
-	}
-	return assert.fail(`process ${pid} neither stops nor ends`);
-};
-
-afterEach(() => {
-	for (const pid of alive) {
-		syscallResult(linux.SYS_kill, pid, linux.SIGKILL);
-		while (alive.has(pid)) wait(pid);
-	}
-});
+afterEach(endAll);
 
 type Seen =
 	| { readonly why: number; readonly nr: number; readonly at: bigint }

@@ -18,7 +18,7 @@ import type { PageFile } from "./page-file.ts";
 import { droppedPrivileges, programName } from "../process-facts.ts";
 import { type ProvidedFiles, provideFiles } from "./provided-files.ts";
 import { describeMapFailure, endProcess, NO_PAGE_IN_32_BIT } from "./refusal.ts";
-import type { RemoteScript } from "../remote-call.ts";
+import type { CallRemotely } from "../remote-call.ts";
 
 /** What happens to a process that cannot be covered. */
 export type OnFailure = "refuse" | "warn";
@@ -43,13 +43,7 @@ export interface CoverageOptions {
 	readonly uncovered: (tid: number, reason: string | undefined) => void;
 	/** Told of a process that was ended. */
 	readonly refused: (tid: number) => void;
-	/** Runs system calls on behalf of a stopped task; then `finished` is called, and must resume it. */
-	readonly callRemotely: <Result>(
-		tid: number,
-		instruction: bigint,
-		script: RemoteScript<Result>,
-		finished: (result: Result) => void,
-	) => void;
+	readonly callRemotely: CallRemotely;
 }
 
 /** How an install stops, succeeds or fails; SIGILL and SIGSYS would be a surprise worth a line. */

@@ -17,13 +17,13 @@ import { type RegisterName, Registers } from "../../linux/registers.ts";
 import { readMemory, writeMemory } from "../../linux/remote-memory.ts";
 import { auxvEntry } from "./image-address.ts";
 import type { ForeignInstall, Installer } from "./install.ts";
-import type { RemoteCall, RemoteScript } from "../remote-call.ts";
+import type { CallRemotely, RemoteCall, RemoteScript } from "../remote-call.ts";
 
 export interface ForeignExecsOptions {
 	readonly installer: Installer;
 	/** Whether a process is to be covered at all. */
 	readonly isMeant: (pid: number) => boolean;
-	readonly callRemotely: (tid: number, instruction: bigint, script: RemoteScript<void>, finished: () => void) => void;
+	readonly callRemotely: CallRemotely;
 	/** A program runs in real time. @param reason the end of a sentence */
 	readonly uncovered: (pid: number, reason: string) => void;
 }

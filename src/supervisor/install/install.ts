@@ -6,8 +6,8 @@
  *                 registers of stage 1, go
  *     (no stop)   stage 1 opens and maps the file, stage 2 (vdso/installer.ts) does the rest and enters the program
  *
- * Only when something fails does the process stop once more, and the supervisor decides: a file that cannot be opened is replaced
- * by one that the process makes itself; anything else ends the attempt.
+ * Only when something fails does the process stop once more, and the supervisor decides: for a file that cannot be opened
+ * there is a descriptor of it, or a copy at last (provided-files.ts); anything else ends the attempt.
  */
 import { randomInt } from "node:crypto";
 import { fstatSync, statSync } from "node:fs";

@@ -5,9 +5,7 @@
  * The image computes from the same page and the same host clocks, so a program that mixes system calls with the vDSO sees one
  * sequence: coarse reads show the host's coarse clock, and time() its second.
  */
-import * as linux from "../../linux/constants.ts";
-import { syscallResult } from "../../linux/ffi.ts";
-import { hostCoarseRealtime, hostRealtime } from "../../linux/host-vdso.ts";
+import { hostCoarseRealtime, hostRealtime, hostTimezone } from "../../linux/host-vdso.ts";
 import { CLOCK_REALTIME_COARSE, CLOCK_TAI, type TimeCallName } from "../../syscalls/time-calls.ts";
 import { readWord, timespecBytes, timevalBytes, wordSize, writeWord } from "../../syscalls/time-structures.ts";
 import { type Nanoseconds, nanoseconds, NANOSECONDS_PER_SECOND, splitNanoseconds } from "../../units.ts";
@@ -15,7 +13,6 @@ import type { RunClock } from "../run-clock.ts";
 import type { StoppedCall } from "./stopped-call.ts";
 
 const EFAULT = -14n;
-const TIMEZONE_SIZE = 8;
 
 /** The readings of the run's clock. */
 export class WallReadings {
@@ -45,12 +42,6 @@ export class WallReadings {
 		return nanoseconds(id === CLOCK_TAI ? this.#taiSeconds * NANOSECONDS_PER_SECOND : 0n);
 	}
 }
-
-const hostTimezone = (): Uint8Array => {
-	const bytes = new Uint8Array(TIMEZONE_SIZE);
-	syscallResult(linux.SYS_gettimeofday, 0, bytes);
-	return bytes;
-};
 
 const clockGettime = (stopped: StoppedCall, readings: WallReadings): bigint => {
 	const time = timespecBytes(stopped.call.layout, readings.read(stopped.int(0)));

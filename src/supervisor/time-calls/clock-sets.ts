@@ -18,6 +18,7 @@ import {
 	timeOf,
 	timespecSize,
 	wordSize,
+	TIMEZONE_SIZE,
 } from "../../syscalls/time-structures.ts";
 import { ADJ_MICRO, ADJ_NANO, ADJ_SETOFFSET, STA_NANO, Timex, timexSize } from "../../syscalls/timex.ts";
 import * as timexModes from "../../syscalls/timex.ts";
@@ -73,8 +74,6 @@ const stime = (stopped: StoppedCall, setting: ClockSetting): bigint => {
 	if (bytes === undefined) return EFAULT;
 	return moveToTime(setting, nanoseconds(readWord(bytes, 0, layout) * NANOSECONDS_PER_SECOND));
 };
-
-const TIMEZONE_SIZE = 8;
 
 const settimeofday = (stopped: StoppedCall, setting: ClockSetting): bigint => {
 	const { layout } = stopped.call;

@@ -11,15 +11,15 @@
  * handler (EINTR), and without one the call is made again from the start, which for an absolute deadline changes nothing.
  */
 import { interrupt, resume, resumeToSyscall, writeRegisters } from "../../linux/ptrace.ts";
+import { scratchBelow } from "./scratch-call.ts";
 import type { StoppedCall } from "./stopped-call.ts";
 
 /** include/linux/errno.h */
 const ERESTARTNOHAND = 514n;
 const ERESTART_RESTARTBLOCK = 516n;
 
-/** System V ABI: 128 bytes below the stack pointer belong to the function that runs. */
-const RED_ZONE = 128n;
-const SCRATCH_SIZE = 64n;
+/** Room for the largest structure, an itimerspec of 32 bytes. */
+const SCRATCH_SIZE = 64;
 const LOW_4_GIB = 1n << 32n;
 
 /** What stands elsewhere for the time of a call. */
@@ -86,7 +86,7 @@ export class FollowedCalls {
 /** Lets an argument point to other bytes. @returns undefined when they can be written nowhere: the call stays as it is */
 const substitute = (stopped: StoppedCall, argument: number, bytes: Uint8Array): Substitution | undefined => {
 	const value = stopped.raw(argument);
-	const scratch = (stopped.registers.get("rsp") - RED_ZONE - SCRATCH_SIZE) & ~15n;
+	const scratch = scratchBelow(stopped.registers.get("rsp"), SCRATCH_SIZE);
 	// A 64-bit task that issues int 0x80 can say no address above 4 GiB, where its stack is.
 	const isInReach = stopped.architecture === "x86-64" || scratch < LOW_4_GIB;
 	if (isInReach && stopped.write(scratch, bytes)) {

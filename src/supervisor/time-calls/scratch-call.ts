@@ -4,10 +4,7 @@ import { resume, writeRegisters } from "../../linux/ptrace.ts";
 import { readMemory, writeMemory } from "../../linux/remote-memory.ts";
 import type { Image } from "../../vdso/image.ts";
 import { imageAddress } from "../install/image-address.ts";
-import type { RemoteScript } from "../remote-call.ts";
-
-/** Runs system calls on behalf of a stopped task; then `finished` is called, and must resume it. */
-export type CallRemotely = (tid: number, instruction: bigint, script: RemoteScript<void>, finished: () => void) => void;
+import type { CallRemotely, RemoteScript } from "../remote-call.ts";
 
 export interface ScratchCall {
 	readonly tid: number;
@@ -19,9 +16,14 @@ export interface ScratchCall {
 	readonly finished?: () => boolean;
 }
 
+/** System V ABI: 128 bytes below the stack pointer belong to the function that runs. */
 const RED_ZONE = 128n;
 /** What the scripts need: an itimerspec, or a sock_fprog with its filter. */
 export const SCRATCH_SIZE = 256;
+
+/** Address of so many bytes that nobody uses, aligned to 16. They may lie below a small stack. */
+export const scratchBelow = (stackPointer: bigint, size: number): bigint =>
+	(stackPointer - RED_ZONE - BigInt(size)) & ~15n;
 
 export class ScratchCaller {
 	readonly #image: Image;
@@ -35,7 +37,7 @@ export class ScratchCaller {
 	/** @returns false when the calls cannot be made: the task is as it was, and stopped */
 	run({ tid, registers, script, finished }: ScratchCall): boolean {
 		const address = imageAddress(tid, this.#image);
-		const scratch = (registers.get("rsp") - RED_ZONE - BigInt(SCRATCH_SIZE)) & ~15n;
+		const scratch = scratchBelow(registers.get("rsp"), SCRATCH_SIZE);
 		// A small stack (a goroutine's) may end before that: what stands there comes back.
 		const overwritten = new Uint8Array(SCRATCH_SIZE);
 		if (address === undefined || readMemory(tid, scratch, overwritten) !== SCRATCH_SIZE) return false;

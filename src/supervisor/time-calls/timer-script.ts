@@ -4,7 +4,7 @@ import { SYS_timer_gettime, SYS_timer_settime } from "../../linux/constants.ts";
 import { readMemory, writeMemory } from "../../linux/remote-memory.ts";
 import type { WallClock } from "../../clock/clock.ts";
 import { TIMER_ABSTIME } from "../../syscalls/time-calls.ts";
-import { itimerspecBytes, readTime, timeOf, timespecSize, writeDeadline } from "../../syscalls/time-structures.ts";
+import { deadlineItimerspecBytes, readTime, timeOf, timespecSize } from "../../syscalls/time-structures.ts";
 import { isAsArmed, nextExpiration } from "./armed-timer.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { RemoteScript } from "../remote-call.ts";
@@ -33,8 +33,7 @@ export function* rearmPosixTimers(
 		const deadline = nextExpiration(armed, state, { before, hostNow });
 		const hostTime = deadlines.hostTime(deadline, clock);
 		timers.set(id, { clock, armed: { ...armed, deadline, hostTime } });
-		const again = itimerspecBytes("64", { interval: armed.interval, value: hostTime });
-		writeDeadline(again, VALUE, "64", hostTime);
+		const again = deadlineItimerspecBytes("64", { interval: armed.interval, deadline: hostTime });
 		if (writeMemory(tid, scratch, again) !== again.length) continue;
 		yield { number: SYS_timer_settime, args: [BigInt(id), BigInt(TIMER_ABSTIME), scratch, 0n] };
 	}

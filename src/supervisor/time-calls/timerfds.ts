@@ -14,7 +14,7 @@ import { hostRealtime } from "../../linux/host-vdso.ts";
 import { resume, writeRegisters } from "../../linux/ptrace.ts";
 import { BorrowedTimerfd } from "../../linux/timerfd.ts";
 import { CLOCK_REALTIME, CLOCK_TAI } from "../../syscalls/time-calls.ts";
-import { itimerspecBytes, timespecSize, writeDeadline } from "../../syscalls/time-structures.ts";
+import { deadlineItimerspecBytes } from "../../syscalls/time-structures.ts";
 import { type Nanoseconds, nanoseconds } from "../../units.ts";
 import { type ArmedTimer, isAsArmed, nextExpiration } from "./armed-timer.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -44,11 +44,8 @@ const AT_ONCE = nanoseconds(0n);
 const isCancelledOnSet = ({ clock, flags }: ArmedTimer): boolean =>
 	clock === CLOCK_REALTIME && (flags & linux.TFD_TIMER_CANCEL_ON_SET) !== 0;
 
-const arm = (timerfd: BorrowedTimerfd, { flags, interval }: ArmedTimer, hostTime: Nanoseconds): void => {
-	const bytes = itimerspecBytes("64", { interval, value: hostTime });
-	writeDeadline(bytes, timespecSize("64"), "64", hostTime);
-	timerfd.settime(flags, bytes);
-};
+const arm = (timerfd: BorrowedTimerfd, { flags, interval }: ArmedTimer, hostTime: Nanoseconds): void =>
+	timerfd.settime(flags, deadlineItimerspecBytes("64", { interval, deadline: hostTime }));
 
 /** At the exit of a call. */
 const setResult = ({ tid, registers }: StoppedCall, result: bigint): void => {

@@ -2,18 +2,17 @@
 import { setU16, setU64 } from "../../bytes.ts";
 import * as linux from "../../linux/constants.ts";
 import { writeMemory } from "../../linux/remote-memory.ts";
-import { buildReadFilter } from "../../linux/seccomp.ts";
+import { buildReadFilter, FILTER_INSTRUCTION_SIZE } from "../../linux/seccomp.ts";
 import type { RemoteScript } from "../remote-call.ts";
 
 /** struct sock_fprog. */
 const PROGRAM_SIZE = 16;
-const INSTRUCTION_SIZE = 8;
 
 /** @param scratch 256 bytes of writable memory that nobody uses */
 export function* watchReads(tid: number, descriptor: number, scratch: bigint): RemoteScript<void> {
 	const filter = buildReadFilter(descriptor);
 	const bytes = new Uint8Array(PROGRAM_SIZE + filter.length);
-	setU16(bytes, 0, filter.length / INSTRUCTION_SIZE);
+	setU16(bytes, 0, filter.length / FILTER_INSTRUCTION_SIZE);
 	setU64(bytes, 8, scratch + BigInt(PROGRAM_SIZE));
 	bytes.set(filter, PROGRAM_SIZE);
 	if (writeMemory(tid, scratch, bytes) !== bytes.length) return;

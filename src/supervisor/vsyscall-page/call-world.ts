@@ -1,22 +1,15 @@
 /** What a call to the page is answered with: the clock of the run, and the processor and memory of the calling task. */
 import { readdirSync } from "node:fs";
-import * as linux from "../../linux/constants.ts";
-import { syscallResult } from "../../linux/ffi.ts";
-import { hostCoarseRealtime, hostRealtime } from "../../linux/host-vdso.ts";
-import { readProcFile } from "../../linux/proc-file.ts";
+import { hostCoarseRealtime, hostRealtime, hostTimezone } from "../../linux/host-vdso.ts";
+import { readStatField } from "../../linux/proc-file.ts";
 import { writeMemory } from "../../linux/remote-memory.ts";
 import type { CallWorld } from "../../vsyscall/emulate.ts";
 import type { RunClock } from "../run-clock.ts";
 
-/** `processor` of proc_pid_stat(5), counted from the field behind the name. */
-const PROCESSOR_FIELD = 36;
+/** `processor` of proc_pid_stat(5). */
+const PROCESSOR_FIELD = 39;
 
-const processorOf = (tid: number): number => {
-	const stat = readProcFile(tid, "stat");
-	if (stat === undefined) return 0;
-	const text = Buffer.from(stat).toString("latin1");
-	return Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[PROCESSOR_FIELD] ?? 0);
-};
+const processorOf = (tid: number): number => Number(readStatField(tid, PROCESSOR_FIELD) ?? 0);
 
 const nodes = new Map<number, number>();
 
@@ -34,14 +27,6 @@ const nodeOf = (cpu: number): number => {
 		nodes.set(cpu, node);
 	}
 	return node;
-};
-
-const TIMEZONE_SIZE = 8;
-
-const hostTimezone = (): Uint8Array => {
-	const bytes = new Uint8Array(TIMEZONE_SIZE);
-	syscallResult(linux.SYS_gettimeofday, 0, bytes);
-	return bytes;
 };
 
 /** @param tid a stopped task: the processor is the one that it ran on last */

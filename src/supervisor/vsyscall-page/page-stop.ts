@@ -9,7 +9,7 @@ import { SignalInfo } from "../../linux/signal-info.ts";
 import type { Image } from "../../vdso/image.ts";
 import { imageAddress } from "../install/image-address.ts";
 import type { ProcessIds } from "../process-ids.ts";
-import type { RemoteScript } from "../remote-call.ts";
+import type { CallRemotely } from "../remote-call.ts";
 import { SegvActions, setAction } from "./segv-actions.ts";
 import { type FaultFrame, HandlerFrames } from "./signal-frame.ts";
 
@@ -17,8 +17,7 @@ export interface PageStopOptions {
 	readonly image: Image;
 	readonly trace: (message: string) => void;
 	readonly processes: ProcessIds;
-	/** Runs system calls on behalf of a stopped task; then `finished` is called, and must resume it. */
-	readonly callRemotely: (tid: number, instruction: bigint, script: RemoteScript<void>, finished: () => void) => void;
+	readonly callRemotely: CallRemotely;
 }
 
 const SCRATCH_DISTANCE = 1024n;
