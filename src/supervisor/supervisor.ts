@@ -257,15 +257,24 @@ export class Supervisor {
 				if (tid === this.#lead) this.#options.jobStop.programStopped();
 				return;
 			case "event-stop":
-				if (stop.event !== linux.PTRACE_EVENT_STOP) this.#timeCalls?.otherStop(tid);
+				if (stop.event !== linux.PTRACE_EVENT_STOP) this.#otherStop(tid);
 				return this.#eventStop(this.#taskOf(tid), stop.event);
 			case "syscall-stop":
-				this.#timeCalls?.otherStop(tid);
+				this.#otherStop(tid);
 				return this.#syscallStop(this.#taskOf(tid));
 			case "signal-delivery-stop":
-				this.#timeCalls?.otherStop(tid);
+				this.#otherStop(tid);
 				return this.#signalDelivery(this.#taskOf(tid), stop.signal);
 		}
+	}
+
+	/**
+	 * A stop of another kind than PTRACE_EVENT_STOP. It clears a PTRACE_INTERRUPT that came while the task was on its way into it
+	 * (kernel/signal.c, ptrace_stop: "any trap clears pending STOP trap"): who waits for his stop asks for it again.
+	 */
+	#otherStop(tid: number): void {
+		this.#timeCalls?.otherStop(tid);
+		this.#slot.otherStop(tid);
 	}
 
 	#eventStop(task: Task, event: number): void {
