@@ -4,7 +4,7 @@ import { noteUncovered } from "../clock-file/members.ts";
 import type { WallClock } from "../clock/clock.ts";
 import { verifyImage } from "../elf/verify.ts";
 import { VsyscallError } from "../errors.ts";
-import { readHostImage, readTaiOffset, zeroTail } from "../linux/host-vdso.ts";
+import { type HostImage, readHostImage, readTaiOffset } from "../linux/host-vdso.ts";
 import { inheritedDescriptors, inheritedEnvironment, inheritedOpenFilesLimit } from "../linux/inherited-state.ts";
 import { type PendingProgram, spawn } from "../linux/spawn.ts";
 import { waitForAny } from "../linux/wait.ts";
@@ -14,7 +14,7 @@ import { errnoName } from "../linux/syscall-error.ts";
 import { counterFault, readCounterFacts } from "../linux/time-stamp-counter.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
 import type { HostVdso } from "../vdso/host.ts";
-import { buildImage, type Image } from "../vdso/image.ts";
+import { buildImage, type Image, type ImageRequest } from "../vdso/image.ts";
 import type { Reads } from "../vdso/reads.ts";
 import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } from "../vsyscall/mode.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
@@ -22,6 +22,7 @@ import type { OnFailure } from "./install/coverage.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
 import { follow, type FollowedFile } from "./followed-file.ts";
 import { Installer } from "./install/install.ts";
+import { Kits } from "./install/kits.ts";
 import { forwardSignals, JobStop } from "./job-control.ts";
 import { PageFile } from "./install/page-file.ts";
 import { isProcess, programNames } from "./process-facts.ts";
@@ -79,6 +80,17 @@ const checkReads = (reads: Reads, { fine }: HostVdso): void => {
 	);
 };
 
+/** @throws {VsyscallError} ERR_VSYSCALL_IMAGE */
+const checkedImage = ({ vdso }: HostImage, request: ImageRequest): Image => {
+	const image = buildImage(vdso, request);
+	const [violation] = verifyImage(image.bytes, "own");
+	if (violation === undefined) return image;
+	throw new VsyscallError(
+		"ERR_VSYSCALL_IMAGE",
+		`the image breaks a rule of its own (${violation.rule}): ${violation.detail}`,
+	);
+};
+
 const prepare = (options: RunOptions): Prepared => {
 	const host = readHostImage();
 	checkReads(options.reads, host.vdso);
@@ -88,20 +100,12 @@ const prepare = (options: RunOptions): Prepared => {
 		isHostClock: isHostClock(options.clock),
 		patches: options.vsyscall.patches,
 	});
-	const image = buildImage(host.vdso, {
-		hasEntryPage: policy?.patches ?? false,
-		copy: policy?.copy ?? "none",
-		reads: options.reads,
-	});
-	const [violation] = verifyImage(image.bytes, "own");
-	if (violation !== undefined) {
-		throw new VsyscallError(
-			"ERR_VSYSCALL_IMAGE",
-			`the image breaks a rule of its own (${violation.rule}): ${violation.detail}`,
-		);
-	}
+	const { reads } = options;
+	const image = checkedImage(host, { hasEntryPage: policy?.patches ?? false, copy: policy?.copy ?? "none", reads });
 	const pageFile = new PageFile({ image, clock: options.clock, taiSeconds: readTaiOffset() });
-	const installer = new Installer({ image, pageFile, roomFor: (length) => zeroTail(host.bytes, length) });
+	const buildNarrow = (narrow: HostImage): Image => checkedImage(narrow, { hasEntryPage: false, copy: "none", reads });
+	const kits = new Kits({ host, image, pageFile, buildNarrow });
+	const installer = new Installer({ kits, pageFile });
 	return { pageFile, installer, image, policy };
 };
 
@@ -214,7 +218,6 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 	const started: { program?: PendingProgram } = {};
 	const supervisor = new Supervisor({
 		installer,
-		pageFile,
 		onFailure: options.onFailure,
 		isMeant: (tid) => selection === undefined || isSelected(selection, programNames(tid)),
 		hasForeignChildren: waitForAny().kind !== "no-children",
@@ -224,7 +227,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		uncovered: (pid, reason) => {
 			if (!("kind" in options.clock)) noteUncovered(options.clock, pid, reason);
 		},
-		timeCalls: { clock, taiSeconds: pageFile.taiSeconds, image },
+		timeCalls: { clock, taiSeconds: pageFile.taiSeconds },
 		page: policy === undefined ? undefined : { policy, image, clock },
 		mode: options.vsyscall.mode,
 		programStarted: () => {

@@ -52,6 +52,8 @@ export const CLOCK_MODE_TSC = 1;
 export const FINE_DELTA_BITS = 32;
 
 export interface HostVdso {
+	/** The class of the processes that have it. */
+	readonly bits: 32 | 64;
 	readonly functions: readonly HostFunction[];
 	/** Undefined when the layout was not recognised: the host's functions are called then. */
 	readonly coarse: HostCoarseClocks | undefined;

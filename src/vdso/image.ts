@@ -27,10 +27,13 @@ import { emitInternalFunctions, internalFunctions } from "./internal.ts";
 import { LinkPage } from "./link-page.ts";
 import { emitPageSupport, type PageSupport } from "./page-support.ts";
 import type { Reads } from "./reads.ts";
+import { CALL_SIZE } from "./system-call.ts";
 import { emitTime } from "./time.ts";
 import type { Emission } from "./wall.ts";
 
 export interface Image {
+	/** The class of the processes that it is for. */
+	readonly bits: 32 | 64;
 	/** A whole number of pages. */
 	readonly bytes: Uint8Array;
 	/** Where stage 2 of the install begins and ends in the image, and the instructions at which it stops. */
@@ -45,7 +48,7 @@ export interface Image {
 	readonly pageFileOffset: number;
 	/** What the file has behind the vvar page: whole pages. */
 	readonly furtherPages: readonly Uint8Array[];
-	/** Offset of a `syscall` instruction. */
+	/** Offset of an instruction that calls the kernel: `syscall`, or `int 0x80` in a 32-bit image. */
 	readonly syscallOffset: number;
 	/** Offset of the word that holds the address of the entry page, from the start of the image. */
 	readonly entryPageWord: number | undefined;
@@ -114,9 +117,9 @@ export const buildImage = (
 	host: vdso.HostVdso,
 	request: ImageRequest = { hasEntryPage: false, copy: "none" },
 ): Image => {
-	const assembler = new Assembler(64);
+	const assembler = new Assembler(host.bits);
 	const links = new LinkPage(host, request.hasEntryPage);
-	if ([...links.words].length * 8 > PAGE_SIZE) {
+	if (links.length > PAGE_SIZE) {
 		throw new VsyscallError(
 			"ERR_VSYSCALL_IMAGE",
 			`the host's vDSO exports ${host.functions.length} functions, more than the link page holds`,
@@ -173,11 +176,11 @@ export const buildImage = (
 	);
 	const support = emitPageSupport(emission, request, (name, emit) => block(name, [], emit).start);
 	const labels = {
-		syscall: new Label("a syscall instruction"),
+		image: new Label("image"),
 		entries: support.entries,
 		copy: support.copy,
 		linkPage: new Label("link page"),
-		pageFileOffset: new Label("vvar page in the file"),
+		kernelVsyscall: undefined,
 		stops: stopPlaces(assembler),
 		syscallStubs,
 	};
@@ -215,7 +218,7 @@ export const buildImage = (
 			textOffset = offset;
 			const places = new Map<Label, number>([
 				[labels.linkPage, imageSize],
-				[labels.pageFileOffset, imageSize],
+				[labels.image, 0],
 				[emission.page, imageSize + PAGE_SIZE],
 			]);
 			for (const word of links.words) places.set(word.label, imageSize + word.offset);
@@ -228,6 +231,7 @@ export const buildImage = (
 		},
 	});
 	return {
+		bits: host.bits,
 		bytes,
 		installerOffset: textOffset + code.offsetOf(installer.start),
 		installerEnd: textOffset + code.offsetOf(installer.end),
@@ -236,7 +240,7 @@ export const buildImage = (
 		mappingLength: bytes.length + (support.copy === undefined ? 2 : 3) * PAGE_SIZE,
 		pageFileOffset: bytes.length,
 		furtherPages: support.pages,
-		syscallOffset: textOffset + code.offsetOf(labels.syscall),
+		syscallOffset: textOffset + code.offsetOf(labels.stops.killed) - CALL_SIZE,
 		entryPageWord: links.entryPage === undefined ? undefined : bytes.length + links.entryPage.offset,
 		pageCopy: support.copy === undefined ? undefined : bytes.length + 2 * PAGE_SIZE,
 		entryStores: new Map(

@@ -1,8 +1,8 @@
 /**
  * The link page: one page per process, right behind the image, with the addresses that differ from process to process.
  *
- * It is to the image what the global offset table is to a shared object: filled once at install, then read-only. Word n is the
- * address of the n-th function below; behind them stands where the host keeps its clocks.
+ * It is to the image what the global offset table is to a shared object: filled once at install, then read-only. Word n, as wide as an
+ * address of the class, is the address of the n-th function below; behind them stands where the host keeps its clocks.
  */
 import type { Label } from "../asm/operands.ts";
 import { Label as CodeLabel } from "../asm/operands.ts";
@@ -28,6 +28,7 @@ export interface LinkWord {
 
 export class LinkPage {
 	readonly #words = new Map<string, LinkWord>();
+	readonly #wordSize: number;
 	/** The host's functions beyond the five that we write ourselves, once each. */
 	readonly forwarded: readonly HostFunction[];
 	/** Where the host keeps its clocks, and how far that is from the start of its image; the image itself when nobody knows. */
@@ -38,6 +39,7 @@ export class LinkPage {
 	readonly pageWords: LinkWord | undefined;
 
 	constructor(host: HostVdso, hasEntryPage = false) {
+		this.#wordSize = host.bits / 8;
 		const hostFunction = (name: string): HostFunction | undefined =>
 			host.functions.find((entry) => entry.name === `__vdso_${name}`) ??
 			host.functions.find((entry) => entry.name === name);
@@ -64,9 +66,14 @@ export class LinkPage {
 	}
 
 	#add(name: string, target: LinkTarget): LinkWord {
-		const word = { label: new CodeLabel(`link:${name}`), target, offset: this.#words.size * 8 };
+		const word = { label: new CodeLabel(`link:${name}`), target, offset: this.length };
 		this.#words.set(name, word);
 		return word;
+	}
+
+	/** Bytes that the words take. */
+	get length(): number {
+		return this.#words.size * this.#wordSize;
 	}
 
 	get words(): Iterable<LinkWord> {

@@ -28,7 +28,7 @@ const FUNCTIONS: readonly HostFunction[] = [
 ];
 
 const ownImage = (functions: readonly HostFunction[] = FUNCTIONS): Uint8Array =>
-	buildImage({ functions, coarse: undefined, fine: undefined, hasRdpid: false }).bytes;
+	buildImage({ bits: 64, functions, coarse: undefined, fine: undefined, hasRdpid: false }).bytes;
 
 const { DT_HASH, DT_GNU_HASH, PT_NOTE, PT_GNU_STACK } = constants;
 const SHF_WRITE_FLAG = 8;

@@ -59,7 +59,7 @@ const VARIANTS: readonly (readonly [suffix: string, host: HostVdso, only: RegExp
 	["", FULL_HOST, /./],
 	[".no-layout", { ...FULL_HOST, coarse: undefined, fine: undefined }, /^(clock_gettime|time|ask-host)$/],
 	[".no-rdpid", { ...FULL_HOST, hasRdpid: false }, /^getcpu$/],
-	[".no-vdso", { functions: [], coarse: undefined, fine: undefined, hasRdpid: false }, /^installer$|^stub/],
+	[".no-vdso", { bits: 64, functions: [], coarse: undefined, fine: undefined, hasRdpid: false }, /^installer$|^stub/],
 ];
 
 const INTERNAL = ["ask-host", "drifting-realtime", "drifting-tai", "drifting-coarse"];
@@ -87,7 +87,8 @@ for (const [suffix, host, only] of VARIANTS) {
 
 test("stage 1 is the code that was reviewed", () => {
 	// Lengths that change with every function of the image.
-	const bootstrap = assembleBootstrap({ installerOffset: 0xabc, nonce: { offset: 0x123, word: 0x456789 } });
+	const nonce = { offset: 0x123, word: 0x456789 };
+	const bootstrap = assembleBootstrap({ bits: 64, installerOffset: 0xabc, mappingLength: 0x5000, nonce });
 	assertGolden(
 		"bootstrap",
 		listing(bootstrap.code, 0, () => undefined),
