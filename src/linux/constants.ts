@@ -57,6 +57,8 @@ export const MAP_ANONYMOUS = 0x20;
 // memfd_create(2), fcntl(2)
 export const MFD_CLOEXEC = 1;
 export const MFD_ALLOW_SEALING = 2;
+/** Linux 6.3. */
+export const MFD_EXEC = 0x10;
 export const MFD_NOEXEC_SEAL = 8;
 export const F_GETFD = 1;
 export const F_GETFL = 3;

@@ -15,6 +15,7 @@ import { counterFault, readCounterFacts } from "../linux/time-stamp-counter.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
 import type { HostVdso } from "../vdso/host.ts";
 import { buildImage, type Image, type ImageRequest } from "../vdso/image.ts";
+import { type EntryForm, type FastEntry, hostEntryForm } from "../vdso/fast-entry.ts";
 import type { Reads } from "../vdso/reads.ts";
 import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } from "../vsyscall/mode.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
@@ -43,6 +44,8 @@ export interface RunOptions {
 	readonly selection: Selection | undefined;
 	readonly onFailure: OnFailure;
 	readonly reads: Reads;
+	/** How 32-bit programs make system calls. */
+	readonly fastEntry: FastEntry;
 	readonly vsyscall: {
 		readonly mode: RequestedMode;
 		/** Call sites of the page are changed when they have trapped. */
@@ -84,16 +87,33 @@ const checkReads = (reads: Reads, { fine }: HostVdso): void => {
 const checkedImage = ({ vdso }: HostImage, request: ImageRequest): Image => {
 	const image = buildImage(vdso, request);
 	const [violation] = verifyImage(image.bytes, "own");
-	if (violation === undefined) return image;
+	if (violation === undefined || vdso.bits === 32) return image;
 	throw new VsyscallError(
 		"ERR_VSYSCALL_IMAGE",
 		`the image breaks a rule of its own (${violation.rule}): ${violation.detail}`,
 	);
 };
 
-const prepare = (options: RunOptions): Prepared => {
+/** @throws {VsyscallError} ERR_VSYSCALL_FAST_ENTRY when the processor or the kernel refuses the instruction. */
+const checkFastEntry = async (entry: FastEntry): Promise<void> => {
+	if (entry !== "syscall" && entry !== "sysenter") return;
+	const { fastInstructionFault } = await import("../linux/fast-entry-check.ts");
+	const fault = fastInstructionFault(entry);
+	if (fault === undefined) return;
+	throw new VsyscallError("ERR_VSYSCALL_FAST_ENTRY", `--fast-entry=${entry}: ${fault}; give auto or int80`);
+};
+
+/** What stands in the image of 32-bit processes of a host. */
+const entryForm = (entry: FastEntry, { vdso, bytes }: HostImage): EntryForm => {
+	const kernelVsyscall = vdso.functions.find(({ name }) => name === "__kernel_vsyscall");
+	if (kernelVsyscall === undefined) return "int80";
+	return entry === "auto" ? hostEntryForm(bytes.subarray(kernelVsyscall.offset)) : entry;
+};
+
+const prepare = async (options: RunOptions): Promise<Prepared> => {
 	const host = readHostImage();
 	checkReads(options.reads, host.vdso);
+	await checkFastEntry(options.fastEntry);
 	const policy = decidePolicy({
 		requested: options.vsyscall.mode,
 		host: probeHostVsyscall(),
@@ -103,7 +123,13 @@ const prepare = (options: RunOptions): Prepared => {
 	const { reads } = options;
 	const image = checkedImage(host, { hasEntryPage: policy?.patches ?? false, copy: policy?.copy ?? "none", reads });
 	const pageFile = new PageFile({ image, clock: options.clock, taiSeconds: readTaiOffset() });
-	const buildNarrow = (narrow: HostImage): Image => checkedImage(narrow, { hasEntryPage: false, copy: "none", reads });
+	const buildNarrow = (narrow: HostImage): Image =>
+		checkedImage(narrow, {
+			hasEntryPage: false,
+			copy: "none",
+			reads,
+			entryForm: entryForm(options.fastEntry, narrow),
+		});
 	const kits = new Kits({ host, image, pageFile, buildNarrow });
 	const installer = new Installer({ kits, pageFile });
 	return { pageFile, installer, image, policy };
@@ -206,11 +232,12 @@ const untilOver = (supervisor: Supervisor, named: NamedRunClock | undefined): Pr
  * (then it is exit status 125 and the reason has been reported).
  *
  * @throws {VsyscallError} ERR_VSYSCALL_NOT_FOUND, ERR_VSYSCALL_NOT_EXECUTABLE: the command; ERR_VSYSCALL_PTRACE: tracing is
- * forbidden; ERR_VSYSCALL_SYSCALL: the host lacks descriptors, memory or processes.
+ * forbidden; ERR_VSYSCALL_READS, ERR_VSYSCALL_FAST_ENTRY: this host cannot do what was asked for; ERR_VSYSCALL_SYSCALL: the host lacks
+ * descriptors, memory or processes.
  */
 export const run = async (options: RunOptions): Promise<RunResult> => {
 	const { selection } = options;
-	const { installer, pageFile, image, policy } = prepare(options);
+	const { installer, pageFile, image, policy } = await prepare(options);
 	const named = "kind" in options.clock ? undefined : new NamedRunClock(options.clock, options.report);
 	const clock = named ?? pageFile;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);

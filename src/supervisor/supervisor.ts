@@ -24,6 +24,7 @@ import { programName } from "./process-facts.ts";
 import { type PageCallOptions, PageCalls } from "./vsyscall-page/page-calls.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
 import { ProcessIds } from "./process-ids.ts";
+import type { Architecture } from "../syscalls/time-calls.ts";
 import { type TimeCallOptions, TimeCalls } from "./time-calls/time-calls.ts";
 import { TracerSlot } from "./tracer-slot.ts";
 import { type CallPlace, type CallRemotely, RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
@@ -299,8 +300,11 @@ export class Supervisor {
 	#seccompStop(tid: number): void {
 		const reason = eventMessage(tid);
 		if (reason === TRACER_CALL) return this.#slot.seccompStop(tid);
-		const architecture = (["x86-64", "i386"] as const).find((name) => TIME_CALL[name] === reason);
-		if (reason === WATCHED_READ && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid);
+		const architectureOf = (reasons: Readonly<Record<Architecture, number>>): Architecture | undefined =>
+			(["x86-64", "i386"] as const).find((name) => reasons[name] === reason);
+		const architecture = architectureOf(TIME_CALL);
+		const reader = architectureOf(WATCHED_READ);
+		if (reader !== undefined && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid, reader);
 		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
 		else if (reason !== PAGE_CALL && reason !== SEGV_ACTION) leaveOutCall(tid);
 		else if (this.#pageCalls !== undefined && !this.#bystanders.has(tid)) this.#pageCalls.seccompStop(tid, reason);

@@ -1,5 +1,5 @@
 /**
- * Numbers of the system calls that our own code makes in processes of either class: arch/x86/entry/syscalls/syscall_64.tbl and
+ * Numbers of the system calls that our own code makes or stops in processes of either class: arch/x86/entry/syscalls/syscall_64.tbl and
  * syscall_32.tbl, v6.18.
  *
  * Two differ in more than the number. `mmap` of i386 is mmap2, which counts the offset in the file in pages. The calls of timers are
@@ -18,6 +18,7 @@ const X86_64 = {
 	openat: 257,
 	prctl: 157,
 	ptrace: 101,
+	read: 0,
 	recvmsg: 47,
 	rt_sigaction: 13,
 	seccomp: 317,
@@ -41,6 +42,7 @@ export const NUMBERS: Readonly<Record<Architecture, Readonly<Record<OwnCall, num
 		openat: 295,
 		prctl: 172,
 		ptrace: 26,
+		read: 3,
 		recvmsg: 372,
 		rt_sigaction: 174,
 		seccomp: 354,

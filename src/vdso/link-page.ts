@@ -43,15 +43,15 @@ export class LinkPage {
 		const hostFunction = (name: string): HostFunction | undefined =>
 			host.functions.find((entry) => entry.name === `__vdso_${name}`) ??
 			host.functions.find((entry) => entry.name === name);
-		for (const name of OWN_FUNCTIONS) {
+		for (const name of host.bits === 64 ? OWN_FUNCTIONS : []) {
 			const entry = hostFunction(name);
 			this.#add(
 				name,
 				entry === undefined ? { kind: "syscall", number: SYSCALLS[name] } : { kind: "host", offset: entry.offset },
 			);
 		}
-		const own = new Set<string>(OWN_FUNCTIONS.flatMap((name) => [name, `__vdso_${name}`]));
-		this.forwarded = host.functions.filter((entry) => !own.has(entry.name));
+		const own = new Set<string>(host.bits === 64 ? OWN_FUNCTIONS.flatMap((name) => [name, `__vdso_${name}`]) : []);
+		this.forwarded = host.functions.filter((entry) => !own.has(entry.name) && !entry.name.endsWith("sigreturn"));
 		for (const entry of this.forwarded) {
 			if (!this.#words.has(forwardKey(entry))) this.#add(forwardKey(entry), { kind: "host", offset: entry.offset });
 		}

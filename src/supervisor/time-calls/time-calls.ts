@@ -14,6 +14,7 @@
 import { type AddressRange, hostVdsoRange } from "../../linux/maps.ts";
 import { readRegisters, resume } from "../../linux/ptrace.ts";
 import { Registers } from "../../linux/registers.ts";
+import { callerAddress } from "../../linux/system-call.ts";
 import { type Architecture, DEADLINE_ARGUMENT, TIME_CALLS, type TimeCall } from "../../syscalls/time-calls.ts";
 import { isInVsyscallPage } from "../../vsyscall/page.ts";
 import { programName } from "../process-facts.ts";
@@ -56,6 +57,7 @@ interface Process {
 }
 
 const EFAULT = -14n;
+/** What is read is no time: number and layout do not matter. */
 const READ: TimeCall = { name: "read", number: 0, layout: "64" };
 
 const CALLS: Readonly<Record<Architecture, ReadonlyMap<number, TimeCall>>> = {
@@ -135,10 +137,10 @@ export class TimeCalls {
 	}
 
 	/** A read of a descriptor that is watched. Resumes the task. */
-	readStop(tid: number): void {
+	readStop(tid: number, architecture: Architecture): void {
 		const registers = new Registers();
 		if (!readRegisters(tid, registers)) return;
-		const stopped = new StoppedCall(tid, "x86-64", READ, registers);
+		const stopped = new StoppedCall(tid, architecture, READ, registers);
 		this.#timers.stopped(stopped, this.#options.processOf(tid));
 	}
 
@@ -204,7 +206,8 @@ export class TimeCalls {
 		if (set !== undefined) return set;
 		if (!process.isCovered || this.#options.clock.current.kind === "host") return undefined;
 		const rip = stopped.registers.get("rip");
-		if (isWithin(process.hostCode, rip)) return undefined;
+		if (isWithin(process.hostCode, rip) && isWithin(process.hostCode, callerAddress(stopped.tid, stopped.registers)))
+			return undefined;
 		const result = answerRead(stopped, this.#readings);
 		// At the vsyscall page a bad pointer is a fault, which the host raises when it meets the pointer itself.
 		return result === EFAULT && isInVsyscallPage(rip) ? undefined : result;

@@ -8,6 +8,7 @@
 import type { WallClock } from "../../clock/clock.ts";
 import { interrupt, readRegisters } from "../../linux/ptrace.ts";
 import { Registers } from "../../linux/registers.ts";
+import { callArchitecture } from "../../linux/system-call.ts";
 import type { RemoteScript } from "../remote-call.ts";
 import { restartByHand } from "./restart.ts";
 import type { ScratchCaller, ScratchPlace } from "./scratch-call.ts";
@@ -61,7 +62,7 @@ export class TimerRearming {
 	eventStop(tid: number): boolean {
 		const registers = new Registers();
 		if (!this.#requests.has(tid) || !readRegisters(tid, registers)) return false;
-		restartByHand(registers);
+		restartByHand(registers, callArchitecture(tid, registers));
 		return this.#run(tid, registers);
 	}
 
