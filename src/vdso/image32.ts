@@ -1,6 +1,7 @@
 /** The functions of the image of 32-bit processes. */
 import type { Label } from "../asm/operands.ts";
 import { EM_386 } from "../elf/constants.ts";
+import { VDSO_CLASSES } from "../elf/vdso-class.ts";
 import type { Blocks, ExportedName } from "./blocks.ts";
 import type { EntryForm } from "./fast-entry.ts";
 import { KERNEL_VSYSCALL, OWN_FUNCTIONS_I386, type OwnFunctionI386, WALL_CLOCKS } from "./host.ts";
@@ -69,7 +70,7 @@ const emitInternalFunctions = (emission: Emission, blocks: Blocks): void => {
 
 export const IMAGE_32: ImageClass = {
 	machine: EM_386,
-	soname: "linux-gate.so.1",
+	soname: VDSO_CLASSES[32].soname,
 	versions: [VERSION, KERNEL_VERSION],
 	emitFunctions: (shared, blocks, entryForm) => {
 		const emission: Emission = { ...shared, internal: internalFunctions() };

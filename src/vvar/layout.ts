@@ -11,9 +11,9 @@
  * stands, drifts or steps) is written to the slot that no reader uses, and then the word is stored. A reader loads the word, the slot, and the
  * word again; it starts over only when the word has changed, so a pusher that is paused in the middle is never waited for.
  *
- * 32-bit code loads the word in halves. `pushes` counts the stores of the word, each behind its store, so between two loads of it that
+ * 32-bit code loads the word in halves. `pushes` counts the pushes, each in front of its other stores, so between two loads of it that
  * agree the word has changed once at most: then a half that is the same before and behind the other half belongs to it. By the same
- * count the slot is whole, since the next push that fills it comes behind a store and its count.
+ * count the slot that it names is whole, since the push that fills that again has been counted.
  */
 export const PAGE_SIZE = 4096;
 

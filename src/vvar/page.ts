@@ -93,20 +93,15 @@ export class VvarPage {
 	static open(bytes: Uint8Array): VvarPage {
 		checkPage(bytes);
 		// The constructor stores what is there already.
-		const page = new VvarPage(bytes, new ByteReader(bytes).i64(layout.PAGE.taiSeconds));
-		// For a pusher that has died between the store of the word and its count.
-		page.#countPush();
-		return page;
+		return new VvarPage(bytes, new ByteReader(bytes).i64(layout.PAGE.taiSeconds));
 	}
 
 	/** Makes `clock` the time of every process that maps the page, at its next read. */
 	push(clock: WallClock): void {
-		Atomics.store(this.#words, layout.PAGE.wall / 8, packClock(clock) ?? this.#fillSlot(slotOf(clock)));
-		this.#countPush();
-	}
-
-	#countPush(): void {
+		const packed = packClock(clock);
+		if (packed === Atomics.load(this.#words, layout.PAGE.wall / 8)) return;
 		Atomics.add(this.#halves, layout.PAGE.pushes / 4, 1);
+		Atomics.store(this.#words, layout.PAGE.wall / 8, packed ?? this.#fillSlot(slotOf(clock)));
 	}
 
 	/**
