@@ -94,12 +94,27 @@ export class Assembler {
 
 	/** From here on the canonical frame address is `offset` bytes above the stack pointer (DW_CFA_def_cfa_offset). */
 	cfaOffset(offset: number): void {
-		this.#items.push({ kind: "frame", cfaOffset: offset });
+		this.#items.push({ kind: "frame", rule: { kind: "cfa-offset", cfaOffset: offset } });
 	}
 
 	/** From here on there is no caller (DW_CFA_undefined for the return address). */
 	noCaller(): void {
-		this.#items.push({ kind: "frame", cfaOffset: undefined });
+		this.#items.push({ kind: "frame", rule: { kind: "return-address-undefined" } });
+	}
+
+	/** From here on the caller's value of `register` is `distance` bytes below the canonical frame address (DW_CFA_offset). */
+	cfaSaved(register: Register, distance: number): void {
+		this.#items.push({ kind: "frame", rule: { kind: "saved", register, distance } });
+	}
+
+	/** From here on `register` has the caller's value (DW_CFA_restore). */
+	cfaRestored(register: Register): void {
+		this.#items.push({ kind: "frame", rule: { kind: "restored", register } });
+	}
+
+	/** From here on the caller is the code that a signal has interrupted; its struct sigcontext is `context` bytes above esp. */
+	cfaSignalContext(context: number): void {
+		this.#items.push({ kind: "frame", rule: { kind: "signal-context", context } });
 	}
 
 	/** Bytes as they are. */
@@ -345,6 +360,10 @@ export class Assembler {
 	/** edx := the sign of eax, in every bit (SDM "CDQ"). */
 	cdq(): void {
 		this.raw(0x99);
+	}
+	/** Sets the carry flag. */
+	stc(): void {
+		this.raw(0xf9);
 	}
 	popf(): void {
 		this.raw(0x9d);

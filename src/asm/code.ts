@@ -8,11 +8,21 @@
 import { immediateBytes } from "./encoding.ts";
 import { fail } from "./fail.ts";
 import type { Label } from "./operands.ts";
+import type { Register } from "./registers.ts";
 
-/** A rule of the call frame that holds from `offset` on. */
-export type FrameNote =
-	| { readonly kind: "cfa-offset"; readonly offset: number; readonly cfaOffset: number }
-	| { readonly kind: "return-address-undefined"; readonly offset: number };
+/** A rule of the call frame. */
+export type FrameRule =
+	/** The canonical frame address is so many bytes above the stack pointer. */
+	| { readonly kind: "cfa-offset"; readonly cfaOffset: number }
+	| { readonly kind: "return-address-undefined" }
+	/** The caller's value of the register lies `distance` bytes below the canonical frame address; or it is in the register again. */
+	| { readonly kind: "saved"; readonly register: Register; readonly distance: number }
+	| { readonly kind: "restored"; readonly register: Register }
+	/** The interrupted code's registers lie in a struct sigcontext of i386, so many bytes above the stack pointer. */
+	| { readonly kind: "signal-context"; readonly context: number };
+
+/** A rule that holds from `offset` on. */
+export type FrameNote = FrameRule & { readonly offset: number };
 
 export interface PlacedFixup {
 	/** Offset of the 32-bit field in the code. */

@@ -6,7 +6,7 @@
  * so it ends. Padding may shrink as code in front of it grows, so a branch across an `align` may stay near
  * although its target came back into reach: longer than needed, never wrong.
  */
-import { Code, displacementBytes, type FrameNote, type PlacedFixup } from "./code.ts";
+import { Code, displacementBytes, type FrameNote, type FrameRule, type PlacedFixup } from "./code.ts";
 import type { Fixup } from "./encoding.ts";
 import type { Label } from "./operands.ts";
 
@@ -25,7 +25,7 @@ export type Item =
 	| { readonly kind: "bytes"; readonly bytes: readonly number[]; readonly fixup?: Fixup }
 	| { readonly kind: "label"; readonly label: Label }
 	| { readonly kind: "align"; readonly alignment: number; readonly fill: number }
-	| { readonly kind: "frame"; readonly cfaOffset: number | undefined };
+	| { readonly kind: "frame"; readonly rule: FrameRule };
 
 interface Layout {
 	readonly offsets: ReadonlyMap<Label, number>;
@@ -76,9 +76,6 @@ const settle = (items: readonly Item[]): Layout => {
 	}
 };
 
-const frameNote = (offset: number, cfaOffset: number | undefined): FrameNote =>
-	cfaOffset === undefined ? { kind: "return-address-undefined", offset } : { kind: "cfa-offset", offset, cfaOffset };
-
 /** @param start offset of the instruction, @param next that of the one behind it */
 const placeFixup = ({ field, label, addend, origin }: Fixup, start: number, next: number): PlacedFixup => ({
 	field: start + field,
@@ -111,7 +108,7 @@ export const layOut = (items: readonly Item[]): Code => {
 				while (bytes.length < next) bytes.push(item.fill);
 				break;
 			case "frame":
-				frameNotes.push(frameNote(start, item.cfaOffset));
+				frameNotes.push({ ...item.rule, offset: start });
 				break;
 			case "label":
 				break;

@@ -5,6 +5,8 @@ import * as elf from "./constants.ts";
 
 export interface HeaderFields {
 	readonly machine: number;
+	/** Address of the first instruction of a program, or of __kernel_vsyscall; 0 for none. */
+	readonly entry: number;
 	readonly programHeaderCount: number;
 	readonly sectionHeadersOffset: number;
 	readonly sectionCount: number;
@@ -40,7 +42,7 @@ const setWord = ({ wordSize }: ClassLayout, bytes: Uint8Array, offset: number, v
 	else setU32(bytes, offset, value);
 };
 
-/** The ELF header of a shared object without an entry point, whose program headers follow it. */
+/** The ELF header of a shared object whose program headers follow it. */
 export const headerRecord = (layout: ClassLayout, fields: HeaderFields): Uint8Array => {
 	const { header } = layout;
 	const bytes = new Uint8Array(header.recordSize);
@@ -52,6 +54,7 @@ export const headerRecord = (layout: ClassLayout, fields: HeaderFields): Uint8Ar
 	setU16(bytes, E_TYPE, elf.ET_DYN);
 	setU16(bytes, E_MACHINE, fields.machine);
 	setU32(bytes, E_VERSION, elf.EV_CURRENT);
+	setWord(layout, bytes, header.entry, fields.entry);
 	setWord(layout, bytes, header.phoff, header.recordSize);
 	setWord(layout, bytes, header.shoff, fields.sectionHeadersOffset);
 	setU16(bytes, header.ehsize, header.recordSize);

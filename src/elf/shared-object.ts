@@ -35,6 +35,8 @@ export interface SharedObject extends Exports {
 	readonly machine: number;
 	readonly notes: readonly Note[];
 	readonly textSize: number;
+	/** What e_entry leads to, counted from .text; undefined for none. */
+	readonly entry: number | undefined;
 	/** Frames with `start` counted from .text, in ascending order. */
 	readonly frames: readonly FunctionFrame[];
 	/** The code, once its place in the image and the size of the image are known. Called once. */
@@ -288,6 +290,7 @@ export const writeSharedObject = (object: SharedObject): Uint8Array => {
 	headers.append(
 		headerRecord(records, {
 			machine: object.machine,
+			entry: object.entry === undefined ? 0 : layout.offset(TEXT) + object.entry,
 			programHeaderCount: PROGRAM_HEADER_COUNT,
 			sectionHeadersOffset,
 			sectionCount,

@@ -6,7 +6,6 @@ import { spawnSync } from "node:child_process";
 import { closeSync } from "node:fs";
 import { Assembler } from "../asm/assembler.ts";
 import { eax, ebp, ebx, ecx, edx, esp } from "../asm/registers.ts";
-import { setU32 } from "../bytes.ts";
 import { layoutOf } from "../elf/class-layout.ts";
 import * as elf from "../elf/constants.ts";
 import { headerRecord, programHeaderRecord } from "../elf/records.ts";
@@ -54,13 +53,13 @@ const programOf = (code: Uint8Array): Uint8Array => {
 	program.set(
 		headerRecord(layout, {
 			machine: elf.EM_386,
+			entry,
 			programHeaderCount: 1,
 			sectionHeadersOffset: 0,
 			sectionCount: 0,
 			sectionNamesIndex: 0,
 		}),
 	);
-	setU32(program, layout.header.entry, entry);
 	const load = { type: elf.PT_LOAD, flags: elf.PF_R | elf.PF_X, offset: 0, size, alignment: PAGE_SIZE };
 	program.set(programHeaderRecord(layout, load), layout.header.recordSize);
 	program.set(code, entry);

@@ -12,6 +12,8 @@ export interface Block {
 	readonly name: string;
 	readonly start: Label;
 	readonly end: Label;
+	/** Where its frame begins: in front of the function, when that has a lead. */
+	readonly frameStart: Label;
 	readonly exports: readonly ExportedName[];
 }
 
@@ -28,11 +30,19 @@ export class Blocks {
 		this.#assembler = assembler;
 	}
 
-	/** Emits a function. @param exports none for one that only the image itself reaches */
-	emit(name: string, exports: readonly ExportedName[], emit: () => void): Block {
+	/**
+	 * Emits a function.
+	 *
+	 * @param exports none for one that only the image itself reaches
+	 * @param lead emits what stands in front of the function and belongs to its frame
+	 */
+	emit(name: string, exports: readonly ExportedName[], emit: () => void, lead?: () => void): Block {
 		this.#assembler.align(exports.length > 0 ? FUNCTION_ALIGNMENT : INTERNAL_ALIGNMENT);
-		const block = { name, start: new Label(name), end: new Label(`end of ${name}`), exports };
-		this.#assembler.bind(block.start);
+		const [frameStart, start] = [new Label(`frame of ${name}`), new Label(name)];
+		const block = { name, frameStart, start, end: new Label(`end of ${name}`), exports };
+		this.#assembler.bind(frameStart);
+		lead?.();
+		this.#assembler.bind(start);
 		emit();
 		this.#assembler.bind(block.end);
 		this.#blocks.push(block);
@@ -53,8 +63,8 @@ export class Blocks {
 	}
 
 	frames(code: Code): readonly FunctionFrame[] {
-		return this.#blocks.map(({ start, end }) => {
-			const [first, last] = [code.offsetOf(start), code.offsetOf(end)];
+		return this.#blocks.map(({ frameStart, end }) => {
+			const [first, last] = [code.offsetOf(frameStart), code.offsetOf(end)];
 			const rules = code.frameNotes
 				.filter((note) => note.offset >= first && note.offset < last)
 				.map((note) => ({ ...note, offset: note.offset - first }));

@@ -129,6 +129,7 @@ export const buildImage = (
 		functions: blocks.functions(code),
 		notes: [{ name: "Linux", type: NT_LINUX_VERSION, description: version }],
 		textSize: code.bytes.length,
+		entry: functions.kernelVsyscall === undefined ? undefined : code.offsetOf(functions.kernelVsyscall),
 		frames: blocks.frames(code),
 		text: ({ offset, imageSize }) => {
 			textOffset = offset;

@@ -2,6 +2,7 @@
 import type { Label } from "../asm/operands.ts";
 import { eax, edx } from "../asm/registers.ts";
 import { EM_X86_64 } from "../elf/constants.ts";
+import { VDSO_CLASSES } from "../elf/vdso-class.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
 import type { Blocks } from "./blocks.ts";
 import { emitClockGettime } from "./clock-gettime.ts";
@@ -52,7 +53,7 @@ const emitStubs = ({ assembler, links }: Emission, blocks: Blocks): ReadonlyMap<
 
 export const IMAGE_64: ImageClass = {
 	machine: EM_X86_64,
-	soname: "linux-vdso.so.1",
+	soname: VDSO_CLASSES[64].soname,
 	versions: [VERSION],
 	emitFunctions: (emission, blocks) => {
 		const { assembler, links } = emission;

@@ -331,7 +331,19 @@ const rdpid = (bits: Bits): Arbitrary<Wanted> =>
 	}));
 
 /** The methods that emit no instruction of their own, and `jcc`, which labels.test.ts covers. */
-type Directive = "bits" | "label" | "bind" | "align" | "cfaOffset" | "noCaller" | "raw" | "jcc" | "assemble";
+type Directive =
+	| "bits"
+	| "label"
+	| "bind"
+	| "align"
+	| "cfaOffset"
+	| "cfaSaved"
+	| "cfaRestored"
+	| "cfaSignalContext"
+	| "noCaller"
+	| "raw"
+	| "jcc"
+	| "assemble";
 
 /** One arbitrary per method: a new method of the assembler does not compile without one here. */
 const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width: OperandWidth) => Arbitrary<Wanted>> = {
@@ -361,6 +373,7 @@ const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width:
 	cmov,
 	ret: () => withoutOperands("ret", (assembler) => assembler.ret()),
 	nop: () => withoutOperands("nop", (assembler) => assembler.nop()),
+	stc: () => withoutOperands("stc", (assembler) => assembler.stc()),
 	cdq: () => withoutOperands("cdq", (assembler) => assembler.cdq()),
 	syscall: () => withoutOperands("syscall", (assembler) => assembler.syscall()),
 	sysenter: () => withoutOperands("sysenter", (assembler) => assembler.sysenter()),
