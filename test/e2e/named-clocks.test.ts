@@ -157,7 +157,7 @@ suite("a clock", () => {
 		if (!has(t, "strace")) return;
 		const settings = fresh();
 		await clock(settings, "create", "shop", "+1d");
-		const command = ["strace", "-o", "/dev/null", "sleep", "5"];
+		const command = ["bash", "-c", "sleep 5 & strace -o /dev/null -p $! & wait"];
 		const started = startVsyscall(["run", "--clock", "shop", "--", ...command], settings);
 		let listed = "";
 		while (!listed.includes("tracer")) listed = await clock(settings, "ps", "shop");
