@@ -19,6 +19,8 @@ export interface SegmentFields {
 	readonly flags: number;
 	readonly offset: number;
 	readonly size: number;
+	/** Of a segment. @default size */
+	readonly memorySize?: number;
 	readonly alignment: number;
 }
 
@@ -74,7 +76,8 @@ export const programHeaderRecord = (layout: ClassLayout, fields: SegmentFields):
 	for (const place of [programHeader.offset, programHeader.vaddr, programHeader.paddr]) {
 		setWord(layout, bytes, place, fields.offset);
 	}
-	for (const place of [programHeader.filesz, programHeader.memsz]) setWord(layout, bytes, place, fields.size);
+	setWord(layout, bytes, programHeader.filesz, fields.size);
+	setWord(layout, bytes, programHeader.memsz, fields.memorySize ?? fields.size);
 	setWord(layout, bytes, programHeader.align, fields.alignment);
 	return bytes;
 };

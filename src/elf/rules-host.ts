@@ -231,12 +231,15 @@ const framesInCode = ({ code, frames }: MappableImage): readonly string[] =>
 		.filter(({ start, length }) => length === 0n || !contains(code, { start, end: start + length }))
 		.map(({ start, length }) => `an FDE for ${hex(length)} bytes at ${hex(start)} is not for code`);
 
+/** Ours may claim the mappings behind it. */
+export const WITHOUT_BSS = "load-without-bss";
+
 export const HOST_RULES: readonly Rule[] = [
 	{ name: "machine", requires: `The image is ${VDSO_CLASSES[64].named} or ${VDSO_CLASSES[32].named}.`, check: machine },
 	{ name: "shared-object", requires: "The type is ET_DYN.", check: sharedObject },
 	{ name: "one-load-segment", requires: "There is exactly one PT_LOAD.", check: oneLoadSegment },
 	{ name: "load-at-zero", requires: "PT_LOAD has offset 0 and address 0.", check: loadAtZero },
-	{ name: "load-without-bss", requires: "PT_LOAD has the same size in the file and in memory.", check: loadWithoutBss },
+	{ name: WITHOUT_BSS, requires: "PT_LOAD has the same size in the file and in memory.", check: loadWithoutBss },
 	{ name: "load-in-file", requires: "PT_LOAD is inside the file.", check: loadInFile },
 	{ name: "load-read-execute", requires: "PT_LOAD is readable and executable, not writable.", check: loadReadExecute },
 	{ name: "load-alignment", requires: "PT_LOAD is aligned to pages.", check: loadAlignment },

@@ -198,7 +198,20 @@ const versionSymbols = ({ elf: { symbols, versionDefinitions } }: MappableImage)
 		.map(({ name }) => `no absolute symbol ${name}`);
 };
 
+const PAGE_SIZE = 4096n;
+
+const loadOrPagesMore = ({ load: { fileSize, memorySize } }: MappableImage): readonly string[] =>
+	unless(
+		fileSize === memorySize || (memorySize % PAGE_SIZE === 0n && memorySize - fileSize >= PAGE_SIZE),
+		`PT_LOAD has ${hex(fileSize)} bytes in the file and ${hex(memorySize)} in memory`,
+	);
+
 export const OWN_RULES: readonly Rule[] = [
+	{
+		name: "load-or-pages-more",
+		requires: "PT_LOAD has the same size in the file and in memory, or claims whole pages behind it: other mappings.",
+		check: loadOrPagesMore,
+	},
 	{ name: "both-hash-tables", requires: "There are DT_HASH and DT_GNU_HASH.", check: bothHashTables },
 	{
 		name: "hash-look-up",

@@ -23,6 +23,8 @@ export interface HostImage {
 	readonly vdso: HostVdso;
 	/** The bytes of the host's image, whole pages; empty when the host gives no vDSO. */
 	readonly bytes: Uint8Array;
+	/** How far its data pages are from it, in bytes; undefined when that was not asked for or is not known. */
+	readonly dataDistance?: number | undefined;
 }
 
 const functionsOf = (bytes: Uint8Array): readonly HostFunction[] => {
@@ -76,7 +78,11 @@ export const readHostImageOf = (tid: number, address: bigint, own: HostImage): H
 	const [distance, ownDistance] = [hostDataDistance(tid), hostDataDistance(process.pid)];
 	const isKnown = distance !== undefined && ownDistance !== undefined;
 	const clocks = isKnown ? movedClocks(own.vdso, distance - ownDistance) : UNKNOWN_CLOCKS;
-	return { vdso: { bits: 32, functions: functionsOf(bytes), ...clocks, hasRdpid: hasRdpid() }, bytes };
+	return {
+		vdso: { bits: 32, functions: functionsOf(bytes), ...clocks, hasRdpid: hasRdpid() },
+		bytes,
+		dataDistance: distance,
+	};
 };
 
 /** Bytes that a stretch of zeros must be away from the last byte of anything else. */

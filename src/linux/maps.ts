@@ -31,6 +31,15 @@ export const mappingOf = (maps: string, name: string): AddressRange | undefined 
 /** Where the host's vDSO is in a process; undefined when it has none or cannot be looked into. */
 export const hostVdsoRange = (tid: number): AddressRange | undefined => mappingOf(readMaps(tid), "vdso");
 
+/** Whether nothing is mapped in a range; false when a process cannot be looked into. */
+export const isFree = (tid: number, range: AddressRange): boolean => {
+	const maps = readMaps(tid);
+	for (const [, start, end] of maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) /gm)) {
+		if (BigInt(`0x${start ?? ""}`) < range.end && BigInt(`0x${end ?? ""}`) > range.start) return false;
+	}
+	return maps !== "";
+};
+
 /** How far the host's data page is from its image, in bytes: the same in all processes of a class. Undefined as above. */
 export const hostDataDistance = (tid: number): number | undefined => {
 	const maps = readMaps(tid);

@@ -23,7 +23,7 @@ import type { OnFailure } from "./install/coverage.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
 import { follow, type FollowedFile } from "./followed-file.ts";
 import { Installer } from "./install/install.ts";
-import { Kits } from "./install/kits.ts";
+import { Kits, type KitsOptions } from "./install/kits.ts";
 import { forwardSignals, JobStop } from "./job-control.ts";
 import { PageFile } from "./install/page-file.ts";
 import { isProcess, programNames } from "./process-facts.ts";
@@ -123,12 +123,13 @@ const prepare = async (options: RunOptions): Promise<Prepared> => {
 	const { reads } = options;
 	const image = checkedImage(host, { hasEntryPage: policy?.patches ?? false, copy: policy?.copy ?? "none", reads });
 	const pageFile = new PageFile({ image, clock: options.clock, taiSeconds: readTaiOffset() });
-	const buildNarrow = (narrow: HostImage): Image =>
+	const buildNarrow: KitsOptions["buildNarrow"] = (narrow, neighbour) =>
 		checkedImage(narrow, {
 			hasEntryPage: false,
 			copy: "none",
 			reads,
 			entryForm: entryForm(options.fastEntry, narrow),
+			...(neighbour === undefined ? {} : { neighbour }),
 		});
 	const kits = new Kits({ host, image, pageFile, buildNarrow });
 	const installer = new Installer({ kits, pageFile });

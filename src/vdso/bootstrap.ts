@@ -5,10 +5,10 @@
  * and the way to call the kernel (system-call.ts).
  *
  *     argument   on entry                                for mmap
- *     1          AT_FDCWD                                0
+ *     1          AT_FDCWD                                where the frame says
  *     2          path of the image's file                bytes to map
  *     3          O_RDONLY | O_CLOEXEC | O_NONBLOCK       PROT_READ | PROT_EXEC
- *     4          MAP_PRIVATE                             the same
+ *     4          MAP_PRIVATE, perhaps MAP_FIXED_NOREPLACE   the same
  *     5          -                                       the descriptor
  *     6          0                                       the same
  *
@@ -115,7 +115,7 @@ export const assembleBootstrap = ({ bits, installerOffset, mappingLength, nonce 
 	assembler.jcc("s", failed);
 	assembler.mov(frameField(assembler, "descriptor"), eax);
 	assembler.mov(argument(4).half, eax);
-	assembler.xor(argument(0).half, argument(0).half);
+	assembler.mov(argument(0).word, frameField(assembler, "image"));
 	assembler.mov(argument(1).half, mappingLength);
 	setShort(assembler, argument(2).word, kernel.PROT_READ | kernel.PROT_EXEC);
 	assembler.mov(eax, callNumber(assembler, "mmap"));

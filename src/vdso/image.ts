@@ -23,6 +23,7 @@ import { IMAGE_64 } from "./image64.ts";
 import { emitInstaller } from "./installer.ts";
 import { internalFunctions } from "./internal.ts";
 import { LinkPage } from "./link-page.ts";
+import { behindImage, type HostNeighbour } from "./neighbour.ts";
 import { emitPageSupport, type PageSupport } from "./page-support.ts";
 import type { Reads } from "./reads.ts";
 import { CALL_SIZE } from "./system-call.ts";
@@ -75,6 +76,8 @@ export interface ImageRequest extends PageSupport {
 	readonly reads?: Reads;
 	/** How __kernel_vsyscall of a 32-bit image enters the kernel. @default "host" */
 	readonly entryForm?: EntryForm;
+	/** The host's image, where it is mapped right behind a 32-bit image of ours in every process. */
+	readonly neighbour?: HostNeighbour;
 }
 
 /**
@@ -117,6 +120,7 @@ export const buildImage = (
 	};
 	const installer = blocks.emit("installer", [], () => emitInstaller(emission, labels));
 	const code = assembler.assemble();
+	const ownPages = (support.copy === undefined ? 2 : 3) * PAGE_SIZE;
 
 	let textOffset = 0;
 	const version = new Uint8Array(4);
@@ -131,6 +135,7 @@ export const buildImage = (
 		textSize: code.bytes.length,
 		entry: functions.kernelVsyscall === undefined ? undefined : code.offsetOf(functions.kernelVsyscall),
 		frames: blocks.frames(code),
+		behind: request.neighbour && behindImage(request.neighbour, ownPages),
 		text: ({ offset, imageSize }) => {
 			textOffset = offset;
 			const places = new Map<Label, number>([
@@ -154,7 +159,7 @@ export const buildImage = (
 		installerEnd: textOffset + code.offsetOf(installer.end),
 		installerStops: stopOffsets(code, labels.stops).map((offset) => textOffset + offset),
 		nonce: buildIdWord(bytes),
-		mappingLength: bytes.length + (support.copy === undefined ? 2 : 3) * PAGE_SIZE,
+		mappingLength: bytes.length + ownPages,
 		pageFileOffset: bytes.length,
 		furtherPages: support.pages,
 		syscallOffset: textOffset + code.offsetOf(labels.stops.killed) - CALL_SIZE,

@@ -15,7 +15,7 @@ export const INSTALL_FRAME = {
 	descriptor: 0,
 	/** int: 1 when the process is to stop at the end. */
 	stopsWhenDone: 4,
-	/** Address of the image, or what mmap said. */
+	/** Where the image is to be mapped, 0 for anywhere; then where it is, or what mmap said. */
 	image: 8,
 	/** 0, or -errno. */
 	result: 16,

@@ -30,7 +30,7 @@ const FUNCTIONS: readonly HostFunction[] = [
 const ownImage = (functions: readonly HostFunction[] = FUNCTIONS): Uint8Array =>
 	buildImage({ bits: 64, functions, coarse: undefined, fine: undefined, hasRdpid: false }).bytes;
 
-const { DT_HASH, DT_GNU_HASH, PT_NOTE, PT_GNU_STACK } = constants;
+const { DT_HASH, DT_GNU_HASH, PT_LOAD, PT_NOTE, PT_GNU_STACK } = constants;
 const SHF_WRITE_FLAG = 8;
 
 const DAMAGES: readonly Damage[] = [
@@ -99,6 +99,7 @@ const DAMAGES: readonly Damage[] = [
 		(image) => image.u8(Number(image.elf.symbols[image.symbolIndex("time")]?.value), 0x90),
 	],
 	["an entry point", "entry-point", (image) => image.u64(24, 0x400)],
+	["bss", "load-or-pages-more", (image) => image.u64(image.segment(PT_LOAD) + 40, 0x7f00)],
 	[
 		"a frame that ends early",
 		"frames-cover-exports",

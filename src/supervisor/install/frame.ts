@@ -38,6 +38,7 @@ export const makeFrame = ({ program, kit, memoryMap, entry, stopsWhenDone }: Fra
 	const address = frameAddress(program);
 	setU32(frame, INSTALL_FRAME.descriptor, NO_DESCRIPTOR);
 	setU32(frame, INSTALL_FRAME.stopsWhenDone, stopsWhenDone ? 1 : 0);
+	if (kit.hostDistance !== undefined) setU64(frame, INSTALL_FRAME.image, program.hostImage - BigInt(kit.hostDistance));
 	setU64(frame, INSTALL_FRAME.entry, entry);
 	setU64(frame, INSTALL_FRAME.hostImage, program.hostImage);
 	setU64(frame, INSTALL_FRAME.ehdrSlot, program.ehdrSlot);

@@ -12,6 +12,7 @@
 import { fstatSync, statSync } from "node:fs";
 import { VsyscallError } from "../../errors.ts";
 import { readHostImageOf } from "../../linux/host-vdso.ts";
+import { isFree as isFreeIn } from "../../linux/maps.ts";
 import { readStatusField } from "../../linux/proc-file.ts";
 import { readRegisters, readSignalMask, writeRegisters, writeSignalMask } from "../../linux/ptrace.ts";
 import { ARGUMENT_REGISTERS, Registers } from "../../linux/registers.ts";
@@ -88,13 +89,14 @@ const plant = (tid: number, { initial, hostImage }: NewProgram, { code, room }: 
 };
 
 /** What stage 1 expects in the registers of its arguments: bootstrap.ts has the table. */
-const enteredRegisters = ({ initial }: NewProgram, { architecture }: Kit, bootstrap: bigint): Registers => {
+const enteredRegisters = ({ initial }: NewProgram, kit: Kit, bootstrap: bigint): Registers => {
+	const { architecture } = kit;
 	const frame = frameAddress({ initial });
 	const args = [
 		BigInt(kernel.AT_FDCWD),
 		frame + BigInt(INSTALL_FRAME.imagePath),
 		BigInt(kernel.O_RDONLY | kernel.O_CLOEXEC | kernel.O_NONBLOCK),
-		BigInt(kernel.MAP_PRIVATE),
+		BigInt(kit.hostDistance === undefined ? kernel.MAP_PRIVATE : kernel.MAP_PRIVATE | kernel.MAP_FIXED_NOREPLACE),
 		0n,
 		0n,
 	];
@@ -177,7 +179,12 @@ export class Installer {
 		const { kits } = this.#setup;
 		if (program.wordSize === 8) return { program, kit: kits.wide };
 		try {
-			return { program, kit: kits.narrow((own) => readHostImageOf(tid, program.hostImage, own)) };
+			const { hostImage } = program;
+			const isFree = (length: number, dataSize: number): boolean => {
+				const end = hostImage - BigInt(dataSize);
+				return hostImage !== 0n && isFreeIn(tid, { start: end - BigInt(length), end });
+			};
+			return { program, kit: kits.narrow((own) => readHostImageOf(tid, hostImage, own), isFree) };
 		} catch (error) {
 			if (error instanceof VsyscallError) return failed(error.message);
 			throw error;
