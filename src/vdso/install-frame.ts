@@ -61,6 +61,7 @@ export const frameField = (assembler: Assembler, field: Field): BasedMemory =>
 /** Leaves the frame, and jumps to the program's entry point. */
 export const emitEnterProgram = (assembler: Assembler): void => {
 	const { sp } = wordRegisters(assembler);
-	assembler.add(sp, INSTALL_FRAME_DISTANCE);
+	// The flags stay as they are.
+	assembler.lea(sp, memory(sp, INSTALL_FRAME_DISTANCE));
 	assembler.jmp(memory(sp, INSTALL_FRAME.entry - INSTALL_FRAME_DISTANCE));
 };

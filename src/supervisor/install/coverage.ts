@@ -13,6 +13,7 @@ import { readRegisters, resume } from "../../linux/ptrace.ts";
 import { Registers } from "../../linux/registers.ts";
 import { errnoName } from "../../linux/syscall-error.ts";
 import type { RequestedMode } from "../../vsyscall/mode.ts";
+import { is32Bit } from "./exec-stop.ts";
 import type { Installer, PendingInstall } from "./install.ts";
 import { droppedPrivileges, programName } from "../process-facts.ts";
 import { type ProvidedFiles, provideFiles } from "./provided-files.ts";
@@ -93,12 +94,12 @@ export class Coverage {
 			resume(tid, 0);
 			return;
 		}
+		if (isLead(tid) && mode !== "auto" && mode !== "none" && this.#is32Bit(tid)) {
+			return this.#fail(tid, NO_PAGE_IN_32_BIT);
+		}
 		const result = installer.start(tid);
 		switch (result.kind) {
 			case "started":
-				if (result.pending.kit.wordSize === 4 && isLead(tid) && mode !== "auto" && mode !== "none") {
-					return this.#fail(tid, NO_PAGE_IN_32_BIT);
-				}
 				this.#started.set(tid, { pending: result.pending, hasProvidedFiles: false });
 				resume(tid, 0);
 				return;
@@ -107,6 +108,10 @@ export class Coverage {
 			case "failed":
 				return this.#fail(tid, `could not be covered: ${result.reason}`);
 		}
+	}
+
+	#is32Bit(tid: number): boolean {
+		return readRegisters(tid, this.#registers) && is32Bit(this.#registers);
 	}
 
 	/** A signal that may be how an install stops. @returns whether it was, and the process has been dealt with */
