@@ -281,3 +281,43 @@ test("a function of the host's that is not ours is reached with its arguments", 
 	assert.equal(result?.eax, 4711);
 	assert.equal(result.changed, 0);
 });
+
+test("where nobody can read the counter, the image makes the system call itself", () => {
+	const box = new Sandbox32(fakeHost("fine"), "fake", { entryForm: "int80" });
+	const offset = nanoseconds(10n * YEAR);
+	const lines = box.run([
+		...fakeCounter(2, 0),
+		pageCommand(pageOf({ kind: "offset", offset }, TAI)),
+		"fail -1",
+		`bracket ${box.offset("__vdso_clock_gettime64")} clock_gettime64 ${REALTIME} 20`,
+		`bracket ${box.offset("__vdso_clock_gettime64")} clock_gettime64 ${MONOTONIC} 20`,
+	]);
+	assert.equal(lines.length, 40);
+	for (const [index, line] of lines.entries()) {
+		const [eax, seconds = 0n, rest = 0n, ...around] = line.split(" ").map(BigInt);
+		const [first = 0n, firstRest = 0n, last = 0n, lastRest = 0n] = around;
+		const time = seconds * E9 + rest - (index < 20 ? offset : 0n);
+		assert.equal(eax, 0n);
+		assert.ok(first * E9 + firstRest <= time && time <= last * E9 + lastRest, line);
+	}
+});
+
+test("a wall that steps is left to the system call", () => {
+	const box = new Sandbox32(fakeHost("fine"), "fake", { entryForm: "int80" });
+	const step: WallClock = { kind: "step", at: nanoseconds(5n), by: nanoseconds(E9) };
+	const names = ["clock_gettime64", "clock_gettime", "gettimeofday"] as const;
+	const lines = box.run([
+		...fakeCounter(),
+		pageCommand(pageOf(step, TAI)),
+		"fail -1",
+		...names.map((name) => `bracket ${box.offset(`__vdso_${name}`)} ${name} ${REALTIME} 1`),
+		`bracket ${box.offset("__vdso_time")} time ${REALTIME} 1`,
+	]);
+	for (const line of lines) {
+		const [eax, seconds = 0n, , first = 0n, , last = 0n] = line.split(" ").map(BigInt);
+		// Nobody answers here in the kernel's place; its own time() is that of the tick.
+		assert.equal(eax, 0n);
+		assert.ok(first - 1n <= seconds && seconds <= last, line);
+	}
+	assert.equal(lines.length, 4);
+});
