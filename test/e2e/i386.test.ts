@@ -19,6 +19,13 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 
 const tells = (toolchain: Toolchain): string => build(toolchain, "tells.c");
 
+/** How many memory files the supervisor of a run has open when the program has ended. */
+const memoryFiles = async (command: readonly string[]): Promise<number> => {
+	const script = '"$@"; ls -l /proc/$PPID/fd | grep -c memfd';
+	const { stdout } = await runUnder(SHIFTED, ["sh", "-c", script, "sh", ...command]);
+	return Number(stdout.trim().split("\n").at(-1));
+};
+
 suite("a tree of both classes", () => {
 	test("execs from 64 to 32 bit and back, and all of it is on the clock", TIMEOUT, async (t) => {
 		if (!has(t, "gcc")) return;
@@ -68,11 +75,10 @@ suite("a tree of both classes", () => {
 
 	test("each run builds nothing for 32-bit programs that it has not", TIMEOUT, async (t) => {
 		if (!has(t, "gcc")) return;
-		const files = (command: readonly string[]): Promise<number> =>
-			runUnder(SHIFTED, ["sh", "-c", `"$@"; ls -l /proc/$PPID/fd | grep -c memfd`, "sh", ...command]).then(
-				({ stdout }) => Number(stdout.trim().split("\n").at(-1)),
-			);
-		const [without, withOne] = [await files(["true"]), await files([build("glibc-32-static", "exit-seven.c")])];
+		const [without, withOne] = [
+			await memoryFiles(["true"]),
+			await memoryFiles([build("glibc-32-static", "exit-seven.c")]),
+		];
 		assert.equal(withOne, without + 1);
 	});
 });

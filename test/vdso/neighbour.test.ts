@@ -62,7 +62,7 @@ describe("a neighbour", () => {
 			// The landing pad is where the pops begin: three words, then the return address.
 			const pad = length - POPS.length / 2 + 2;
 			assert.deepEqual(
-				[pad, pad + 1, pad + 2, pad + 3].map((place) => frame?.rows.findLast(({ offset }) => offset <= place)?.cfa),
+				[pad, pad + 1, pad + 2, pad + 3].map((place) => frame.rows.findLast(({ offset }) => offset <= place)?.cfa),
 				[16, 12, 8, 4].map((offset) => ({ kind: "register", register: 4, offset })),
 			);
 		});

@@ -31,7 +31,7 @@ export function* rearmPosixTimers(
 		}
 		const deadline = nextExpiration(armed, state, { before, hostNow });
 		const hostTime = deadlines.hostTime(deadline, clock);
-		timers.set(id, { clock, armed: { ...armed, deadline, hostTime } });
+		timers.set(id, { clock, armed: { ...armed, deadline, hostTime, given: hostTime } });
 		const again = deadlineItimerspecBytes("64", { interval: armed.interval, deadline: hostTime });
 		if (writeMemory(tid, scratch, again) !== again.length) continue;
 		yield { name: "timer_settime", args: [BigInt(id), BigInt(TIMER_ABSTIME), scratch, 0n] };
