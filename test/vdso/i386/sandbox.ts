@@ -176,7 +176,7 @@ export class Sandbox32 {
 				encoding: "utf8",
 				input: `${commands.join("\n")}\n`,
 				maxBuffer: 1 << 26,
-				timeout: 60_000,
+				timeout: 300_000,
 			});
 			if (status !== 0) throw new Error(`status ${status}, signal ${signal}: ${stderr}${stdout.slice(-300)}`);
 			return stdout.trimEnd().split("\n");
