@@ -357,10 +357,6 @@ export class Assembler {
 	int3(): void {
 		this.raw(0xcc);
 	}
-	/** edx := the sign of eax, in every bit (SDM "CDQ"). */
-	cdq(): void {
-		this.raw(0x99);
-	}
 	/** Sets the carry flag. */
 	stc(): void {
 		this.raw(0xf9);

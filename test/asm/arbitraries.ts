@@ -374,7 +374,6 @@ const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width:
 	ret: () => withoutOperands("ret", (assembler) => assembler.ret()),
 	nop: () => withoutOperands("nop", (assembler) => assembler.nop()),
 	stc: () => withoutOperands("stc", (assembler) => assembler.stc()),
-	cdq: () => withoutOperands("cdq", (assembler) => assembler.cdq()),
 	syscall: () => withoutOperands("syscall", (assembler) => assembler.syscall()),
 	sysenter: () => withoutOperands("sysenter", (assembler) => assembler.sysenter()),
 	int,
