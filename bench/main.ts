@@ -209,5 +209,6 @@ const { nodeMs, runMs, ratio } = results.start;
 console.log(
 	`vsyscall run -- true: ${runMs.toFixed(0)} ms; node -e 0: ${nodeMs.toFixed(0)} ms; ratio ${ratio.toFixed(2)}`,
 );
-// Prints and keeps its own: node dist/bench/compare.js makes them alone.
+// Each prints and keeps its own: node dist/bench/i386.js and compare.js make them alone.
+await import("./i386.ts");
 await import("./compare.ts");

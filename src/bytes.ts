@@ -5,6 +5,9 @@
  */
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
+/** Bytes of an address in processes of either class. */
+export type WordSize = 4 | 8;
+
 /** Reads words of one byte array. */
 export class ByteReader {
 	readonly #view: DataView;
@@ -41,6 +44,11 @@ export class ByteReader {
 
 	i64(offset: number): bigint {
 		return this.#view.getBigInt64(offset, true);
+	}
+
+	/** An address, or what is as wide. */
+	word(offset: number, size: WordSize): bigint {
+		return size === 8 ? this.u64(offset) : BigInt(this.u32(offset));
 	}
 
 	/** The NUL-terminated bytes at `offset` as Latin-1; ends at the end of the array when there is no NUL. */
@@ -151,3 +159,7 @@ export const setU32 = (bytes: Uint8Array, offset: number, value: number): void =
 
 export const setU16 = (bytes: Uint8Array, offset: number, value: number): void =>
 	viewOf(bytes).setUint16(offset, value, true);
+
+/** @param value of which the lower `size` bytes count */
+export const setWord = (bytes: Uint8Array, offset: number, value: bigint, size: WordSize): void =>
+	size === 8 ? setU64(bytes, offset, value) : setU32(bytes, offset, Number(BigInt.asUintN(32, value)));

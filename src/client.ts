@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { isClockName } from "./clock-file/clock-name.ts";
 import { parseClockSpec } from "./clock/spec.ts";
 import { parseSelection } from "./supervisor/selection.ts";
+import { type FastEntry, parseFastEntry } from "./vdso/fast-entry.ts";
 import { parseReads, type Reads } from "./vdso/reads.ts";
 import { parseMode, type RequestedMode } from "./vsyscall/mode.ts";
 
@@ -49,6 +50,12 @@ export interface ProgramOptions extends SpawnOptions {
 	 */
 	readonly reads?: Reads;
 	/**
+	 * How 32-bit programs make system calls through the vDSO, see docs/modes.md.
+	 *
+	 * @default "auto"
+	 */
+	readonly fastEntry?: FastEntry;
+	/**
 	 * Whether call sites of the vsyscall page are changed when they have trapped once, so that they never trap again.
 	 *
 	 * @default true
@@ -64,6 +71,7 @@ export interface ProgramOptions extends SpawnOptions {
  *
  * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC when `clock` is neither a clock spec nor a name.
  * @throws {VsyscallError} ERR_VSYSCALL_MODE when `vsyscall` is not a mode; ERR_VSYSCALL_READS when `reads` is none of the ways;
+ * ERR_VSYSCALL_FAST_ENTRY when `fastEntry` is none;
  * ERR_VSYSCALL_SELECTION when `only` and `skip` are both given, or have a name that is empty or a path.
  * @example
  *     const server = spawn("redis-server", ["--port", "0"], { clock: "+30d", stdio: "inherit" });
@@ -74,6 +82,7 @@ export const spawn = (file: string, args: readonly string[] = [], options: Progr
 		onFailure = "refuse",
 		vsyscall = "auto",
 		reads = "exact",
+		fastEntry = "auto",
 		patch = true,
 		only,
 		skip,
@@ -82,11 +91,12 @@ export const spawn = (file: string, args: readonly string[] = [], options: Progr
 	if (!isClockName(clock)) parseClockSpec(clock);
 	parseMode(vsyscall);
 	parseReads(reads);
+	parseFastEntry(fastEntry);
 	const lists = { only: only?.join(","), skip: skip?.join(",") };
 	parseSelection(lists);
 	const settings = ["--clock", clock, "--on-failure", onFailure, "--vsyscall", vsyscall, "--reads", reads];
 	const selection = Object.entries(lists).flatMap(([kind, list]) => (list === undefined ? [] : [`--${kind}=${list}`]));
-	const flags = [...settings, ...selection, ...(patch ? [] : ["--no-patch"])];
+	const flags = [...settings, "--fast-entry", fastEntry, ...selection, ...(patch ? [] : ["--no-patch"])];
 	const command = [CLI, "run", ...flags, "--", file, ...args];
 	return spawnProcess(process.execPath, command, spawnOptions);
 };

@@ -36,6 +36,7 @@ export { type Nanoseconds, nanoseconds } from "./units.ts";
 export { type HostVdso } from "./vdso/host.ts";
 export { buildImage, type Image, type ImageRequest } from "./vdso/image.ts";
 export { type PageSupport } from "./vdso/page-support.ts";
+export { FAST_ENTRIES, type FastEntry, parseFastEntry } from "./vdso/fast-entry.ts";
 export { parseReads, READS, type Reads } from "./vdso/reads.ts";
 export { type HostMode, type Mode, MODES, parseMode, type RequestedMode } from "./vsyscall/mode.ts";
 export {

@@ -94,12 +94,27 @@ export class Assembler {
 
 	/** From here on the canonical frame address is `offset` bytes above the stack pointer (DW_CFA_def_cfa_offset). */
 	cfaOffset(offset: number): void {
-		this.#items.push({ kind: "frame", cfaOffset: offset });
+		this.#items.push({ kind: "frame", rule: { kind: "cfa-offset", cfaOffset: offset } });
 	}
 
 	/** From here on there is no caller (DW_CFA_undefined for the return address). */
 	noCaller(): void {
-		this.#items.push({ kind: "frame", cfaOffset: undefined });
+		this.#items.push({ kind: "frame", rule: { kind: "return-address-undefined" } });
+	}
+
+	/** From here on the caller's value of `register` is `distance` bytes below the canonical frame address (DW_CFA_offset). */
+	cfaSaved(register: Register, distance: number): void {
+		this.#items.push({ kind: "frame", rule: { kind: "saved", register, distance } });
+	}
+
+	/** From here on `register` has the caller's value (DW_CFA_restore). */
+	cfaRestored(register: Register): void {
+		this.#items.push({ kind: "frame", rule: { kind: "restored", register } });
+	}
+
+	/** From here on the caller is the code that a signal has interrupted; its struct sigcontext is `context` bytes above esp. */
+	cfaSignalContext(context: number): void {
+		this.#items.push({ kind: "frame", rule: { kind: "signal-context", context } });
 	}
 
 	/** Bytes as they are. */
@@ -243,17 +258,26 @@ export class Assembler {
 		this.#shift("sar", to, count);
 	}
 
-	/** Shifts `to` right by `count`, filling it from the low bits of `from` (SDM "SHRD"). */
-	shrd(to: Register, from: Register, count: number): void {
+	#doubleShift(opcode: number, to: Register, from: Register, count: number | "cl"): void {
 		const width = this.#widthOf([to, from]);
+		if (count === "cl") return this.#modRm([0x0f, opcode | 1], from, to, width);
 		if (!Number.isInteger(count) || count < 1 || count >= width) fail(`cannot shift ${to.name} by ${count}`);
-		const form = { bits: this.bits, opcode: [0x0f, 0xac], reg: from, rm: to, width, immediate: [count] };
+		const form = { bits: this.bits, opcode: [0x0f, opcode], reg: from, rm: to, width, immediate: [count] };
 		this.#items.push({ kind: "bytes", ...encodeModRm(form) });
 	}
 
+	/** Shifts `to` left by `count`, filling it from the high bits of `from` (SDM "SHLD"). */
+	shld(to: Register, from: Register, count: number | "cl"): void {
+		this.#doubleShift(0xa4, to, from, count);
+	}
+	/** Shifts `to` right by `count`, filling it from the low bits of `from` (SDM "SHRD"). */
+	shrd(to: Register, from: Register, count: number | "cl"): void {
+		this.#doubleShift(0xac, to, from, count);
+	}
+
 	/** One operand: rdx:rax are the other (SDM "MUL", "DIV"). */
-	unary(operation: keyof typeof UNARY, operand: Register): void {
-		this.#modRm([0xf7], UNARY[operation], operand, this.#widthOf([operand]));
+	unary(operation: keyof typeof UNARY, operand: Register | Memory, width?: RegisterWidth): void {
+		this.#modRm([0xf7], UNARY[operation], operand, this.#widthOf([operand], width));
 	}
 
 	/** Two operands, or three with an immediate. */
@@ -274,13 +298,17 @@ export class Assembler {
 	}
 
 	/** An immediate is sign-extended to the width of the stack. */
-	push(operand: Register | number): void {
-		if (typeof operand !== "number") return this.#stack(0x50, operand);
+	push(operand: Register | Memory | number): void {
+		if (typeof operand !== "number") {
+			if (isMemory(operand)) return this.#modRm([0xff], 6, operand, WITHOUT_REX_W);
+			return this.#stack(0x50, operand);
+		}
 		const value = this.#immediate32(operand, this.bits);
 		this.raw(...(isInt8(value) ? [0x6a, ...immediateBytes(value, 1)] : [0x68, ...immediateBytes(value, 4)]));
 	}
-	pop(register: Register): void {
-		this.#stack(0x58, register);
+	pop(operand: Register | Memory): void {
+		if (isMemory(operand)) return this.#modRm([0x8f], 0, operand, WITHOUT_REX_W);
+		return this.#stack(0x58, operand);
 	}
 	#stack(opcode: number, register: Register): void {
 		this.#checkNative(register);
@@ -313,11 +341,25 @@ export class Assembler {
 	ret(): void {
 		this.raw(0xc3);
 	}
+	nop(): void {
+		this.raw(0x90);
+	}
 	syscall(): void {
 		this.raw(0x0f, 0x05);
 	}
+	/** The fast system call of Intel's processors in 32-bit code; the kernel says where it returns to (SDM "SYSENTER"). */
+	sysenter(): void {
+		this.raw(0x0f, 0x34);
+	}
+	int(vector: number): void {
+		this.raw(0xcd, vector);
+	}
 	int3(): void {
 		this.raw(0xcc);
+	}
+	/** Sets the carry flag. */
+	stc(): void {
+		this.raw(0xf9);
 	}
 	popf(): void {
 		this.raw(0x9d);

@@ -9,7 +9,7 @@
  * r/m 101b means "disp32 without base" (rip-relative in 64-bit code), so rbp and r13 as a base need at least a disp8 of 0.
  */
 import { fail } from "./fail.ts";
-import type { BasedMemory, Label, Memory, RipRelativeMemory } from "./operands.ts";
+import type { AnchoredMemory, BasedMemory, Label, Memory, RipRelativeMemory } from "./operands.ts";
 import type { Register } from "./registers.ts";
 
 /** The size of the code segment: CS.L in 64-bit code, CS.D in 32-bit code. */
@@ -18,17 +18,19 @@ export type Bits = 32 | 64;
 /** The operand widths that we encode: 8 and 16 bits need other opcodes and a 66 prefix. */
 export type OperandWidth = 32 | 64;
 
-/** A 32-bit field that holds `label + addend - (address of the next instruction)` once the label has a place. */
-export interface RipFixup {
+/** A 32-bit field that holds `label + addend - origin` once the labels have a place. */
+export interface Fixup {
 	/** Offset of the field from the start of the instruction. */
 	readonly field: number;
 	readonly label: Label;
 	readonly addend: number;
+	/** What the distance is counted from: the next instruction, as the processor does, or the label of an anchor. */
+	readonly origin: "next" | Label;
 }
 
 export interface Encoded {
 	readonly bytes: readonly number[];
-	readonly fixup?: RipFixup;
+	readonly fixup?: Fixup;
 }
 
 /** An instruction with a ModRM byte. */
@@ -70,12 +72,17 @@ interface Address {
 	readonly rexX: number;
 	readonly rexB: number;
 	/** Counted from the ModRM byte. */
-	readonly fixup?: RipFixup;
+	readonly fixup?: Fixup;
 }
 
 const ripRelativeAddress = (bits: Bits, { label, displacement }: RipRelativeMemory): Address => {
 	if (bits === 32) fail("rip-relative operands do not exist in 32-bit code");
-	return { bytes: [0x05, 0, 0, 0, 0], rexX: 0, rexB: 0, fixup: { field: 1, label, addend: displacement } };
+	return {
+		bytes: [0x05, 0, 0, 0, 0],
+		rexX: 0,
+		rexB: 0,
+		fixup: { field: 1, label, addend: displacement, origin: "next" },
+	};
 };
 
 const checkAddressRegister = (bits: Bits, register: Register | undefined): void => {
@@ -98,6 +105,19 @@ const baseAddress = (base: Register, displacement: number): Address => {
 	// SIB 24: no index (100b), base rsp or r12.
 	if ((base.number & 7) === 4) return { ...place, bytes: [mod | 4, 0x24, ...tail] };
 	return { ...place, bytes: [mod | (base.number & 7), ...tail] };
+};
+
+/** Always 32 bits of displacement: the distance is not known before the labels have their places. */
+const anchoredAddress = (bits: Bits, { anchor, label, displacement }: AnchoredMemory): Address => {
+	const { register } = anchor;
+	checkAddressRegister(bits, register);
+	const sib = (register.number & 7) === 4 ? [0x24] : [];
+	return {
+		bytes: [0x80 | (register.number & 7), ...sib, 0, 0, 0, 0],
+		rexX: 0,
+		rexB: register.number >> 3,
+		fixup: { field: 1 + sib.length, label, addend: displacement, origin: anchor.label },
+	};
 };
 
 /** `[displacement]`: plain in 32-bit code; in 64-bit code those bytes are rip-relative, and a SIB without base and index is needed. */
@@ -128,6 +148,8 @@ const addressOf = (bits: Bits, operand: Register | Memory): Address => {
 			return { bytes: [0xc0 | (operand.number & 7)], rexX: 0, rexB: operand.number >> 3 };
 		case "rip-relative":
 			return ripRelativeAddress(bits, operand);
+		case "anchored":
+			return anchoredAddress(bits, operand);
 		case "memory":
 			return basedAddress(bits, operand);
 		default:

@@ -6,8 +6,8 @@
  * so it ends. Padding may shrink as code in front of it grows, so a branch across an `align` may stay near
  * although its target came back into reach: longer than needed, never wrong.
  */
-import { Code, displacementBytes, type ExternalFixup, type FrameNote } from "./code.ts";
-import type { RipFixup } from "./encoding.ts";
+import { Code, displacementBytes, type FrameNote, type FrameRule, type PlacedFixup } from "./code.ts";
+import type { Fixup } from "./encoding.ts";
 import type { Label } from "./operands.ts";
 
 /** A jump or call to a label: opcode, then the distance from the next instruction in 8 or in 32 bits. */
@@ -22,10 +22,10 @@ export interface Branch {
 
 export type Item =
 	| Branch
-	| { readonly kind: "bytes"; readonly bytes: readonly number[]; readonly fixup?: RipFixup }
+	| { readonly kind: "bytes"; readonly bytes: readonly number[]; readonly fixup?: Fixup }
 	| { readonly kind: "label"; readonly label: Label }
 	| { readonly kind: "align"; readonly alignment: number; readonly fill: number }
-	| { readonly kind: "frame"; readonly cfaOffset: number | undefined };
+	| { readonly kind: "frame"; readonly rule: FrameRule };
 
 interface Layout {
 	readonly offsets: ReadonlyMap<Label, number>;
@@ -76,14 +76,19 @@ const settle = (items: readonly Item[]): Layout => {
 	}
 };
 
-const frameNote = (offset: number, cfaOffset: number | undefined): FrameNote =>
-	cfaOffset === undefined ? { kind: "return-address-undefined", offset } : { kind: "cfa-offset", offset, cfaOffset };
+/** @param start offset of the instruction, @param next that of the one behind it */
+const placeFixup = ({ field, label, addend, origin }: Fixup, start: number, next: number): PlacedFixup => ({
+	field: start + field,
+	label,
+	addend,
+	origin: origin === "next" ? next : origin,
+});
 
 /** Precondition: no label is bound twice. */
 export const layOut = (items: readonly Item[]): Code => {
 	const { offsets, near } = settle(items);
 	const bytes: number[] = [];
-	const fixups: ExternalFixup[] = [];
+	const fixups: PlacedFixup[] = [];
 	const frameNotes: FrameNote[] = [];
 	for (const item of items) {
 		const start = bytes.length;
@@ -91,30 +96,30 @@ export const layOut = (items: readonly Item[]): Code => {
 		switch (item.kind) {
 			case "bytes":
 				for (const byte of item.bytes) bytes.push(byte);
-				if (item.fixup !== undefined) fixups.push({ ...item.fixup, field: start + item.fixup.field, next });
+				if (item.fixup !== undefined) fixups.push(placeFixup(item.fixup, start, next));
 				break;
 			case "branch":
 				if (item.short === undefined || near.has(item)) {
 					bytes.push(...item.near, 0, 0, 0, 0);
-					fixups.push({ field: next - 4, next, label: item.target, addend: 0 });
+					fixups.push({ field: next - 4, label: item.target, addend: 0, origin: next });
 				} else bytes.push(item.short, ((offsets.get(item.target) ?? 0) - next) & 0xff);
 				break;
 			case "align":
 				while (bytes.length < next) bytes.push(item.fill);
 				break;
 			case "frame":
-				frameNotes.push(frameNote(start, item.cfaOffset));
+				frameNotes.push({ ...item.rule, offset: start });
 				break;
 			case "label":
 				break;
 		}
 	}
 	const settled = Uint8Array.from(bytes);
-	const external: ExternalFixup[] = [];
+	const external: PlacedFixup[] = [];
 	for (const fixup of fixups) {
-		const place = offsets.get(fixup.label);
-		if (place === undefined) external.push(fixup);
-		else settled.set(displacementBytes(fixup, place), fixup.field);
+		const field = displacementBytes(fixup, (label) => offsets.get(label));
+		if (field === undefined) external.push(fixup);
+		else settled.set(field, fixup.field);
 	}
 	return new Code(settled, offsets, external, frameNotes);
 };

@@ -29,7 +29,21 @@ export interface RipRelativeMemory {
 	readonly displacement: number;
 }
 
-export type Memory = BasedMemory | RipRelativeMemory;
+/** A register that holds the address of a label: from there 32-bit code, which has no rip-relative operands, finds other labels. */
+export interface Anchor {
+	readonly register: Register;
+	readonly label: Label;
+}
+
+/** `[anchor.register + (label - anchor.label) + displacement]`: position-independent, in code of either size. */
+export interface AnchoredMemory {
+	readonly kind: "anchored";
+	readonly anchor: Anchor;
+	readonly label: Label;
+	readonly displacement: number;
+}
+
+export type Memory = BasedMemory | RipRelativeMemory | AnchoredMemory;
 
 /** A signed or unsigned constant; which widths fit depends on the instruction. */
 export type Immediate = number | bigint;
@@ -65,6 +79,14 @@ export const indexed = ({ base, index, scale = 1, displacement = 0 }: Indexed): 
 
 export const ripRelative = (label: Label, displacement = 0): RipRelativeMemory => ({
 	kind: "rip-relative",
+	label,
+	displacement: checkDisplacement(displacement),
+});
+
+/** @throws {VsyscallError} ERR_VSYSCALL_ASSEMBLER when the displacement does not fit 32 signed bits. */
+export const anchored = (anchor: Anchor, label: Label, displacement = 0): AnchoredMemory => ({
+	kind: "anchored",
+	anchor,
 	label,
 	displacement: checkDisplacement(displacement),
 });

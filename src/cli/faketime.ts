@@ -105,5 +105,6 @@ export const runFaketime = (request: FaketimeArguments & { kind: "run" }): Promi
 		vsyscall: "auto",
 		patch: true,
 		reads: "exact",
+		fastEntry: "auto",
 	});
 };

@@ -74,6 +74,12 @@ const runCommand = program
 			"how clocks are read: exact; relaxed, without order between threads; coarse, to the kernel's tick",
 		).default("exact"),
 	)
+	.addOption(
+		new Option(
+			"--fast-entry <form>",
+			"how 32-bit programs make system calls: syscall, sysenter or int80, host for the kernel's own way; auto takes what the processor has",
+		).default("auto"),
+	)
 	.option("--no-patch", "leave call sites of the vsyscall page as they are: every call is answered by the supervisor")
 	.option("--stats", "say at the end how many call sites of the vsyscall page were patched")
 	.option("--verbose", "say what is done, and why something failed")

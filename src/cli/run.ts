@@ -11,6 +11,7 @@ import { run, type RunOptions } from "../supervisor/run.ts";
 import { parseSelection, type SelectionLists } from "../supervisor/selection.ts";
 import type { OnFailure } from "../supervisor/install/coverage.ts";
 import { parseMode } from "../vsyscall/mode.ts";
+import { parseFastEntry } from "../vdso/fast-entry.ts";
 import { parseReads } from "../vdso/reads.ts";
 import { say } from "./messages.ts";
 
@@ -19,6 +20,7 @@ export interface RunFlags extends SelectionLists {
 	readonly onFailure: OnFailure;
 	readonly vsyscall: string;
 	readonly reads: string;
+	readonly fastEntry: string;
 	/** false with --no-patch */
 	readonly patch: boolean;
 	readonly stats?: boolean;
@@ -48,12 +50,14 @@ export const runProgram = async (command: readonly string[], flags: RunFlags): P
 	const selection = parseSelection(flags);
 	const clock = openClock(flags.clock);
 	const reads = parseReads(flags.reads);
+	const fastEntry = parseFastEntry(flags.fastEntry);
 	const { status, page } = await run({
 		command: inheritedArguments(command),
 		...clock,
 		selection,
 		onFailure: flags.onFailure,
 		reads,
+		fastEntry,
 		vsyscall: { mode, patches: flags.patch },
 		report: say,
 		trace: flags.verbose === true ? say : () => {},

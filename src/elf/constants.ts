@@ -214,6 +214,9 @@ export const DW_CFA_def_cfa_offset_sf = 0x13;
 export const DW_CFA_val_offset = 0x14;
 export const DW_CFA_val_offset_sf = 0x15;
 export const DW_CFA_val_expression = 0x16;
+export const DW_OP_deref = 0x06;
+/** + the register's number; then a displacement. */
+export const DW_OP_breg0 = 0x70;
 export const DW_CFA_GNU_window_save = 0x2d;
 export const DW_CFA_GNU_args_size = 0x2e;
 export const DW_CFA_GNU_negative_offset_extended = 0x2f;

@@ -44,6 +44,15 @@ const NO_SEGMENT: ProgramHeader = {
 	alignment: 0n,
 };
 
+/** Other mappings, behind the pages of the file, that the image counts as its own. */
+const spansBehind = ({ programHeaders }: ElfFile): readonly Span[] =>
+	programHeaders
+		.filter(({ type, fileSize, memorySize }) => type === constants.PT_LOAD && memorySize > fileSize)
+		.map(({ virtualAddress, fileSize, memorySize }) => ({
+			start: virtualAddress + fileSize,
+			end: virtualAddress + memorySize,
+		}));
+
 const codeSpans = ({ sections, programHeaders }: ElfFile): readonly Span[] => {
 	const flags = BigInt(constants.SHF_ALLOC | constants.SHF_EXECINSTR);
 	const loads = programHeaders
@@ -68,7 +77,7 @@ export const readMappableImage = (bytes: Uint8Array): MappableImage => {
 		elf,
 		fileSize: BigInt(bytes.length),
 		load: elf.programHeaders.find(({ type }) => type === constants.PT_LOAD) ?? NO_SEGMENT,
-		code: codeSpans(elf),
+		code: [...codeSpans(elf), ...spansBehind(elf)],
 		exported: elf.symbols.filter((symbol) => isExported(symbol) && !isVersionSymbol(symbol)),
 		frames: () => (frames ??= { value: readCallFrames(elf) }).value,
 	};

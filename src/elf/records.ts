@@ -5,6 +5,8 @@ import * as elf from "./constants.ts";
 
 export interface HeaderFields {
 	readonly machine: number;
+	/** Address of the first instruction of a program, or of __kernel_vsyscall; 0 for none. */
+	readonly entry: number;
 	readonly programHeaderCount: number;
 	readonly sectionHeadersOffset: number;
 	readonly sectionCount: number;
@@ -17,6 +19,8 @@ export interface SegmentFields {
 	readonly flags: number;
 	readonly offset: number;
 	readonly size: number;
+	/** Of a segment. @default size */
+	readonly memorySize?: number;
 	readonly alignment: number;
 }
 
@@ -40,7 +44,7 @@ const setWord = ({ wordSize }: ClassLayout, bytes: Uint8Array, offset: number, v
 	else setU32(bytes, offset, value);
 };
 
-/** The ELF header of a shared object without an entry point, whose program headers follow it. */
+/** The ELF header of a shared object whose program headers follow it. */
 export const headerRecord = (layout: ClassLayout, fields: HeaderFields): Uint8Array => {
 	const { header } = layout;
 	const bytes = new Uint8Array(header.recordSize);
@@ -52,6 +56,7 @@ export const headerRecord = (layout: ClassLayout, fields: HeaderFields): Uint8Ar
 	setU16(bytes, E_TYPE, elf.ET_DYN);
 	setU16(bytes, E_MACHINE, fields.machine);
 	setU32(bytes, E_VERSION, elf.EV_CURRENT);
+	setWord(layout, bytes, header.entry, fields.entry);
 	setWord(layout, bytes, header.phoff, header.recordSize);
 	setWord(layout, bytes, header.shoff, fields.sectionHeadersOffset);
 	setU16(bytes, header.ehsize, header.recordSize);
@@ -71,7 +76,8 @@ export const programHeaderRecord = (layout: ClassLayout, fields: SegmentFields):
 	for (const place of [programHeader.offset, programHeader.vaddr, programHeader.paddr]) {
 		setWord(layout, bytes, place, fields.offset);
 	}
-	for (const place of [programHeader.filesz, programHeader.memsz]) setWord(layout, bytes, place, fields.size);
+	setWord(layout, bytes, programHeader.filesz, fields.size);
+	setWord(layout, bytes, programHeader.memsz, fields.memorySize ?? fields.size);
 	setWord(layout, bytes, programHeader.align, fields.alignment);
 	return bytes;
 };

@@ -19,16 +19,18 @@ import {
 	unless,
 	valueOfTag,
 } from "./mappable-image.ts";
+import { VDSO_CLASSES } from "./vdso-class.ts";
 
-const SONAME = "linux-vdso.so.1";
 const VERSION = "LINUX_2.6";
 const PAGE_SIZE = 4096n;
 
-const machine = ({ elf: { bits, header } }: MappableImage): readonly string[] =>
-	unless(
-		bits === 64 && header.machine === constants.EM_X86_64,
-		`ELF${bits} for machine ${header.machine}, expected ELF64 for ${constants.EM_X86_64}`,
+const machine = ({ elf: { bits, header } }: MappableImage): readonly string[] => {
+	const expected = VDSO_CLASSES[bits].machine;
+	return unless(
+		header.machine === expected,
+		`ELF${bits} for machine ${header.machine}, expected ELF${bits} for ${expected}`,
 	);
+};
 
 const sharedObject = ({ elf: { header } }: MappableImage): readonly string[] =>
 	unless(header.type === constants.ET_DYN, `e_type ${header.type}, expected ET_DYN (${constants.ET_DYN})`);
@@ -78,7 +80,10 @@ const linuxNote = ({ elf: { notes } }: MappableImage): readonly string[] => {
 };
 
 const soname = ({ elf }: MappableImage): readonly string[] =>
-	unless(elf.soname === SONAME, `soname ${elf.soname ?? "missing"}, expected ${SONAME}`);
+	unless(
+		elf.soname === VDSO_CLASSES[elf.bits].soname,
+		`soname ${elf.soname ?? "missing"}, expected ${VDSO_CLASSES[elf.bits].soname}`,
+	);
 
 const hashTable = ({ elf }: MappableImage): readonly string[] =>
 	unless(elf.sysvHash !== undefined || elf.gnuHash !== undefined, "neither DT_HASH nor DT_GNU_HASH");
@@ -226,18 +231,25 @@ const framesInCode = ({ code, frames }: MappableImage): readonly string[] =>
 		.filter(({ start, length }) => length === 0n || !contains(code, { start, end: start + length }))
 		.map(({ start, length }) => `an FDE for ${hex(length)} bytes at ${hex(start)} is not for code`);
 
+/** Ours may claim the mappings behind it. */
+export const WITHOUT_BSS = "load-without-bss";
+
 export const HOST_RULES: readonly Rule[] = [
-	{ name: "machine", requires: "The image is ELF64 for x86-64.", check: machine },
+	{ name: "machine", requires: `The image is ${VDSO_CLASSES[64].named} or ${VDSO_CLASSES[32].named}.`, check: machine },
 	{ name: "shared-object", requires: "The type is ET_DYN.", check: sharedObject },
 	{ name: "one-load-segment", requires: "There is exactly one PT_LOAD.", check: oneLoadSegment },
 	{ name: "load-at-zero", requires: "PT_LOAD has offset 0 and address 0.", check: loadAtZero },
-	{ name: "load-without-bss", requires: "PT_LOAD has the same size in the file and in memory.", check: loadWithoutBss },
+	{ name: WITHOUT_BSS, requires: "PT_LOAD has the same size in the file and in memory.", check: loadWithoutBss },
 	{ name: "load-in-file", requires: "PT_LOAD is inside the file.", check: loadInFile },
 	{ name: "load-read-execute", requires: "PT_LOAD is readable and executable, not writable.", check: loadReadExecute },
 	{ name: "load-alignment", requires: "PT_LOAD is aligned to pages.", check: loadAlignment },
 	{ name: "dynamic-segment", requires: "There is one PT_DYNAMIC, inside PT_LOAD.", check: dynamicSegment },
 	{ name: "linux-note", requires: 'A note "Linux" has the version code of the kernel.', check: linuxNote },
-	{ name: "soname", requires: `The soname is ${SONAME}.`, check: soname },
+	{
+		name: "soname",
+		requires: `The soname is ${VDSO_CLASSES[64].soname}, or ${VDSO_CLASSES[32].soname} in ELF32.`,
+		check: soname,
+	},
 	{ name: "hash-table", requires: "There is DT_HASH or DT_GNU_HASH.", check: hashTable },
 	{ name: "symbol-table", requires: "There are DT_STRTAB, DT_STRSZ, DT_SYMTAB and DT_SYMENT.", check: symbolTable },
 	{

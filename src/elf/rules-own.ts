@@ -15,10 +15,9 @@ import {
 } from "./mappable-image.ts";
 import { lookUpByGnuHash, lookUpBySysvHash } from "./symbol-lookup.ts";
 import { type ElfSymbol, isExported } from "./symbols.ts";
+import { VDSO_CLASSES } from "./vdso-class.ts";
 
 const PREFIX = "__vdso_";
-/** Functions that glibc before 2.31 and Go ask for by either name. */
-const WITH_ALIAS = ["clock_gettime", "gettimeofday", "time", "getcpu", "clock_getres"];
 /** Names that no image has; the empty one and prefixes of real ones must not be found either. */
 const ABSENT = [
 	"",
@@ -29,8 +28,6 @@ const ABSENT = [
 	"__vdso_clock_gettime64",
 	"__kernel_vsyscall",
 ];
-/** SDM volume 2, ENDBR64. */
-const ENDBR64 = [0xf3, 0x0f, 0x1e, 0xfa];
 const LINUX_VERSION = "LINUX_2.6";
 
 const bothHashTables = ({ elf: { sysvHash, gnuHash } }: MappableImage): readonly string[] => [
@@ -68,11 +65,13 @@ const aliasDetails = (twin: ElfSymbol, alias: ElfSymbol): readonly string[] => [
 	),
 ];
 
-const aliases = ({ exported }: MappableImage): readonly string[] => {
+const aliases = ({ elf: { bits }, exported }: MappableImage): readonly string[] => {
+	const { functions, hasAliases } = VDSO_CLASSES[bits];
 	const byName = new Map(exported.map((symbol) => [symbol.name, symbol]));
 	const plain = exported.filter(({ name }) => !name.startsWith("__"));
 	return [
-		...WITH_ALIAS.flatMap((name) => [PREFIX + name, name])
+		...functions
+			.flatMap((name) => (hasAliases ? [PREFIX + name, name] : [PREFIX + name]))
 			.filter((name) => !byName.has(name))
 			.map((name) => `no ${name}`),
 		...exported
@@ -80,9 +79,9 @@ const aliases = ({ exported }: MappableImage): readonly string[] => {
 			.map(({ name, binding }) => `${name} has binding ${binding}, expected STB_GLOBAL`),
 		...plain.flatMap((alias) => {
 			const twin = byName.get(PREFIX + alias.name);
-			// A plain name of WITH_ALIAS without its twin is reported above.
+			// A plain name of `functions` without its twin is reported above.
 			if (twin === undefined)
-				return unless(WITH_ALIAS.includes(alias.name), `${alias.name} without ${PREFIX}${alias.name}`);
+				return unless(functions.includes(alias.name), `${alias.name} without ${PREFIX}${alias.name}`);
 			return aliasDetails(twin, alias);
 		}),
 	];
@@ -134,13 +133,44 @@ const buildId = ({ elf: { notes } }: MappableImage): readonly string[] => {
 	return unless((note?.description.length ?? 0) > 0, "no GNU build-id note");
 };
 
-const landingPads = ({ elf: { view }, exported, fileSize }: MappableImage): readonly string[] =>
-	exported
-		// PT_LOAD is at offset 0 and address 0: an address is an offset.
-		.filter(
-			({ value }) => value >= fileSize || ENDBR64.some((byte, index) => view.bytes[Number(value) + index] !== byte),
-		)
-		.map(({ name, value }) => `${name} at ${hex(value)} does not begin with endbr64`);
+/** PT_LOAD is at offset 0 and address 0: an address is an offset. */
+const hasBytes = ({ elf: { view }, fileSize }: MappableImage, address: bigint, bytes: readonly number[]): boolean =>
+	address < fileSize && bytes.every((byte, index) => view.bytes[Number(address) + index] === byte);
+
+const landingPads = (image: MappableImage): readonly string[] => {
+	const { bits } = image.elf;
+	const { landingPad, exactBytes, entry } = VDSO_CLASSES[bits];
+	return image.exported
+		.filter(({ name }) => name !== entry && !exactBytes.has(name))
+		.filter(({ value }) => !hasBytes(image, value, landingPad))
+		.map(({ name, value }) => `${name} at ${hex(value)} does not begin with endbr${bits}`);
+};
+
+const entryPoint = ({ elf: { bits, header }, exported }: MappableImage): readonly string[] => {
+	const { entry } = VDSO_CLASSES[bits];
+	const expected = entry === undefined ? 0n : exported.find(({ name }) => name === entry)?.value;
+	if (expected === undefined) return [`no ${entry ?? ""}`];
+	return unless(header.entry === expected, `e_entry ${hex(header.entry)}, expected ${hex(expected)}`);
+};
+
+/** An unwinder asks for the frame of the byte in front of a return address. */
+const signalReturns = (image: MappableImage): readonly string[] =>
+	[...VDSO_CLASSES[image.elf.bits].exactBytes].flatMap(([name, bytes]) => {
+		const symbol = image.exported.find((candidate) => candidate.name === name);
+		if (symbol === undefined) return [`no ${name}`];
+		const span = { start: symbol.value - 1n, end: symbol.value + symbol.size };
+		const frames = (image.frames()?.descriptions ?? []).filter(({ isSignalFrame }) => isSignalFrame);
+		return [
+			...unless(hasBytes(image, symbol.value, bytes), `${name} at ${hex(symbol.value)} has other bytes`),
+			...unless(
+				contains(
+					frames.map(({ start, length }) => ({ start, end: start + length })),
+					span,
+				),
+				`no frame of a signal covers ${name} and the byte in front of it`,
+			),
+		];
+	});
 
 const framesCoverExports = ({ exported, frames }: MappableImage): readonly string[] => {
 	const spans = (frames()?.descriptions ?? []).map(({ start, length }) => ({ start, end: start + length }));
@@ -168,7 +198,20 @@ const versionSymbols = ({ elf: { symbols, versionDefinitions } }: MappableImage)
 		.map(({ name }) => `no absolute symbol ${name}`);
 };
 
+const PAGE_SIZE = 4096n;
+
+const loadOrPagesMore = ({ load: { fileSize, memorySize } }: MappableImage): readonly string[] =>
+	unless(
+		fileSize === memorySize || (memorySize % PAGE_SIZE === 0n && memorySize - fileSize >= PAGE_SIZE),
+		`PT_LOAD has ${hex(fileSize)} bytes in the file and ${hex(memorySize)} in memory`,
+	);
+
 export const OWN_RULES: readonly Rule[] = [
+	{
+		name: "load-or-pages-more",
+		requires: "PT_LOAD has the same size in the file and in memory, or claims whole pages behind it: other mappings.",
+		check: loadOrPagesMore,
+	},
 	{ name: "both-hash-tables", requires: "There are DT_HASH and DT_GNU_HASH.", check: bothHashTables },
 	{
 		name: "hash-look-up",
@@ -177,7 +220,7 @@ export const OWN_RULES: readonly Rule[] = [
 	},
 	{
 		name: "aliases",
-		requires: `Every ${PREFIX}X is GLOBAL; a plain X is WEAK and the same function; ${WITH_ALIAS.join(", ")} have both.`,
+		requires: `Every ${PREFIX}X is GLOBAL; a plain X is WEAK and the same function. ELF64: ${VDSO_CLASSES[64].functions.join(", ")} have both. ELF32: ${VDSO_CLASSES[32].functions.join(", ")} have the first.`,
 		check: aliases,
 	},
 	{ name: "version-symbols", requires: "Every version has its absolute symbol.", check: versionSymbols },
@@ -187,7 +230,17 @@ export const OWN_RULES: readonly Rule[] = [
 	{ name: "no-bss", requires: "No section is SHT_NOBITS.", check: noBss },
 	{ name: "stack-not-executable", requires: "PT_GNU_STACK is there, not executable.", check: stackNotExecutable },
 	{ name: "build-id", requires: "There is a GNU build-id note.", check: buildId },
-	{ name: "landing-pads", requires: "Every exported function begins with endbr64.", check: landingPads },
+	{
+		name: "landing-pads",
+		requires: "Every exported function begins with endbr64 or endbr32, but for those of the kernel.",
+		check: landingPads,
+	},
+	{ name: "entry-point", requires: "e_entry is 0; in ELF32 it is __kernel_vsyscall.", check: entryPoint },
+	{
+		name: "signal-returns",
+		requires: "ELF32: the two sigreturn functions have the kernel's bytes, and frames of a signal from a byte before.",
+		check: signalReturns,
+	},
 	{
 		name: "frames-cover-exports",
 		requires: "Every exported function is wholly inside one FDE.",

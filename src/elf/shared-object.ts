@@ -30,13 +30,25 @@ export interface Note {
 	readonly description: Uint8Array;
 }
 
+/** Mappings that unwinders are to take for part of the image, though no byte of the file is in them. */
+export interface MappedBehind {
+	/** Whole pages. */
+	readonly size: number;
+	/** Frames with `start` counted from the end of the image, in ascending order. */
+	readonly frames: readonly FunctionFrame[];
+}
+
 export interface SharedObject extends Exports {
 	readonly bits: ElfClass;
 	readonly machine: number;
 	readonly notes: readonly Note[];
 	readonly textSize: number;
+	/** What e_entry leads to, counted from .text; undefined for none. */
+	readonly entry: number | undefined;
 	/** Frames with `start` counted from .text, in ascending order. */
 	readonly frames: readonly FunctionFrame[];
+	/** What is mapped behind the pages of the image in every process, and counts as part of it. */
+	readonly behind?: MappedBehind | undefined;
 	/** The code, once its place in the image and the size of the image are known. Called once. */
 	readonly text: (place: { readonly offset: number; readonly imageSize: number }) => Uint8Array;
 }
@@ -133,10 +145,13 @@ export const writeSharedObject = (object: SharedObject): Uint8Array => {
 	]);
 	const buildId: Note = { name: "GNU", type: elf.NT_GNU_BUILD_ID, description: new Uint8Array(BUILD_ID_SIZE) };
 	const notes = writeNotes([...object.notes, buildId]);
-	const ehFrame = (sectionOffset: number, textOffset: number): ReturnType<typeof writeEhFrame> =>
-		writeEhFrame(bits, sectionOffset, placedFrames(textOffset));
-	const placedFrames = (textOffset: number): readonly FunctionFrame[] =>
-		frames.map((frame) => ({ ...frame, start: textOffset + frame.start }));
+	const behind = object.behind ?? { size: 0, frames: [] };
+	const ehFrame = (sectionOffset: number, textOffset: number, imageSize: number): ReturnType<typeof writeEhFrame> =>
+		writeEhFrame(bits, sectionOffset, placedFrames(textOffset, imageSize));
+	const placedFrames = (textOffset: number, imageSize: number): readonly FunctionFrame[] => [
+		...frames.map((frame) => ({ ...frame, start: textOffset + frame.start })),
+		...behind.frames.map((frame) => ({ ...frame, start: imageSize + frame.start })),
+	];
 
 	const symbols = () => sortedSymbols(object, layout.index(TEXT), layout.offset(TEXT));
 	const read = elf.SHF_ALLOC;
@@ -245,13 +260,13 @@ export const writeSharedObject = (object: SharedObject): Uint8Array => {
 			type: elf.SHT_PROGBITS,
 			flags: read,
 			alignment: 4,
-			size: ehFrameHeaderSize(frames.length),
+			size: ehFrameHeaderSize(frames.length + behind.frames.length),
 			content: () =>
 				writeEhFrameHeader({
 					headerOffset: layout.offset(".eh_frame_hdr"),
 					frameOffset: layout.offset(".eh_frame"),
-					functions: placedFrames(layout.offset(TEXT)),
-					fdeOffsets: ehFrame(layout.offset(".eh_frame"), layout.offset(TEXT)).fdeOffsets,
+					functions: placedFrames(layout.offset(TEXT), image.length),
+					fdeOffsets: ehFrame(layout.offset(".eh_frame"), layout.offset(TEXT), image.length).fdeOffsets,
 				}),
 		},
 		{
@@ -259,8 +274,8 @@ export const writeSharedObject = (object: SharedObject): Uint8Array => {
 			type: elf.SHT_PROGBITS,
 			flags: read,
 			alignment: 8,
-			size: ehFrame(0, 0).bytes.length,
-			content: () => ehFrame(layout.offset(".eh_frame"), layout.offset(TEXT)).bytes,
+			size: ehFrame(0, 0, 0).bytes.length,
+			content: () => ehFrame(layout.offset(".eh_frame"), layout.offset(TEXT), image.length).bytes,
 		},
 	];
 	const names = new StringTableWriter([...inImage.map(({ name }) => name), SECTION_NAMES]);
@@ -288,13 +303,22 @@ export const writeSharedObject = (object: SharedObject): Uint8Array => {
 	headers.append(
 		headerRecord(records, {
 			machine: object.machine,
+			entry: object.entry === undefined ? 0 : layout.offset(TEXT) + object.entry,
 			programHeaderCount: PROGRAM_HEADER_COUNT,
 			sectionHeadersOffset,
 			sectionCount,
 			sectionNamesIndex: layout.index(SECTION_NAMES),
 		}),
 	);
-	const load = { type: elf.PT_LOAD, flags: elf.PF_R | elf.PF_X, offset: 0, size: loadSize, alignment: PAGE_SIZE };
+	const memorySize = behind.size === 0 ? loadSize : image.length + behind.size;
+	const load = {
+		type: elf.PT_LOAD,
+		flags: elf.PF_R | elf.PF_X,
+		offset: 0,
+		size: loadSize,
+		memorySize,
+		alignment: PAGE_SIZE,
+	};
 	headers.append(programHeaderRecord(records, load));
 	const segments: readonly (readonly [type: number, section: string, alignment: number])[] = [
 		[elf.PT_DYNAMIC, ".dynamic", 8],

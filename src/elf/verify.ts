@@ -7,7 +7,7 @@
  */
 import { ElfError } from "./elf-error.ts";
 import { type MappableImage, type Rule, readMappableImage } from "./mappable-image.ts";
-import { HOST_RULES } from "./rules-host.ts";
+import { HOST_RULES, WITHOUT_BSS } from "./rules-host.ts";
 import { OWN_RULES } from "./rules-own.ts";
 
 /** "host": what the kernel's own image keeps too. "own": that, and what we promise beyond it. */
@@ -26,7 +26,7 @@ const LARGEST_BYTES = 64 * 1024;
 /** Every rule of a profile, in the order in which they are checked. */
 export const RULES: Readonly<Record<Profile, readonly Rule[]>> = {
 	host: HOST_RULES,
-	own: [...HOST_RULES, ...OWN_RULES],
+	own: [...HOST_RULES.filter(({ name }) => name !== WITHOUT_BSS), ...OWN_RULES],
 };
 
 /** What `read` gives, or the text of the ElfError that it throws. */

@@ -13,8 +13,6 @@ export const SYS_pwrite64 = 18;
 export const SYS_kill = 62;
 export const SYS_wait4 = 61;
 export const SYS_sendmsg = 46;
-export const SYS_recvmsg = 47;
-export const SYS_socketpair = 53;
 export const SYS_fcntl = 72;
 export const SYS_flock = 73;
 export const SYS_gettimeofday = 96;
@@ -22,8 +20,6 @@ export const SYS_ptrace = 101;
 export const SYS_getpgrp = 111;
 export const SYS_adjtimex = 159;
 export const SYS_futex = 202;
-export const SYS_timer_settime = 223;
-export const SYS_timer_gettime = 224;
 export const SYS_clock_gettime = 228;
 export const SYS_openat = 257;
 export const SYS_tgkill = 234;
@@ -61,6 +57,8 @@ export const MAP_ANONYMOUS = 0x20;
 // memfd_create(2), fcntl(2)
 export const MFD_CLOEXEC = 1;
 export const MFD_ALLOW_SEALING = 2;
+/** Linux 6.3. */
+export const MFD_EXEC = 0x10;
 export const MFD_NOEXEC_SEAL = 8;
 export const F_GETFD = 1;
 export const F_GETFL = 3;
@@ -135,7 +133,6 @@ export const RLIMIT_NOFILE = 7;
 
 // getauxval(3)
 export const AT_NULL = 0;
-export const AT_RANDOM = 25;
 export const AT_SYSINFO_EHDR = 33;
 
 // timerfd_create(2)

@@ -13,6 +13,7 @@ import * as linux from "./constants.ts";
 import { hasFlag, readCpuinfo } from "./cpuinfo.ts";
 import { rawSyscall, syscallResult } from "./ffi.ts";
 import { verifyFineClocks } from "./fine-clocks-check.ts";
+import { mappingOf } from "./maps.ts";
 import { createMemoryFile } from "./memfd.ts";
 import { readText } from "./proc-file.ts";
 
@@ -33,7 +34,7 @@ export interface HostClocks {
 	readonly fine: HostFineClocks | undefined;
 }
 
-const UNKNOWN: HostClocks = { coarse: undefined, fine: undefined };
+export const UNKNOWN_CLOCKS: HostClocks = { coarse: undefined, fine: undefined };
 
 /** A place of the structure in the page, and of the array of bases. */
 interface Place {
@@ -109,11 +110,11 @@ const moved = <Fields extends Readonly<Record<keyof Fields, number | undefined>>
 		]),
 	) as Fields;
 
-/** The start of the mapping that /proc/self/maps calls `name`. */
-const mappingOf = (maps: string, name: string): bigint | undefined => {
-	const line = new RegExp(`^([0-9a-f]+)-[0-9a-f]+ r-.p .*\\[${name}\\]$`, "m").exec(maps);
-	return line?.[1] === undefined ? undefined : BigInt(`0x${line[1]}`);
-};
+/** The same clocks as a process of the other class sees them, whose image is further from the same page. @param by bytes */
+export const movedClocks = ({ coarse, fine }: HostClocks, by: number): HostClocks => ({
+	coarse: coarse && moved(coarse, by),
+	fine: fine && moved(fine, by),
+});
 
 /** Ticks may come between the page and the system calls: so many snapshots are tried before giving up. */
 const SNAPSHOTS = 5;
@@ -121,15 +122,15 @@ const SNAPSHOTS = 5;
 /** Finds what can be read of the page that belongs to the host's image at `imageAddress`. */
 export const readHostClocks = (imageAddress: bigint): HostClocks => {
 	const maps = readText("/proc/self/maps");
-	const address = mappingOf(maps, "vvar");
+	const address = mappingOf(maps, "vvar")?.start;
 	// Another image than the kernel's (that of a run around this one) is at another distance from the page in every process.
-	if (address === undefined || mappingOf(maps, "vdso") !== imageAddress) return UNKNOWN;
+	if (address === undefined || mappingOf(maps, "vdso")?.start !== imageAddress) return UNKNOWN_CLOCKS;
 	const distance = Number(address - imageAddress);
 	const fd = createMemoryFile();
 	try {
 		for (let attempt = 0; attempt < SNAPSHOTS; attempt++) {
 			// The kernel copies: a page that is not there gives EFAULT where a load of ours would be killed by SIGBUS.
-			if (syscallResult(linux.SYS_pwrite64, fd, address, PAGE_SIZE, 0) !== PAGE_SIZE) return UNKNOWN;
+			if (syscallResult(linux.SYS_pwrite64, fd, address, PAGE_SIZE, 0) !== PAGE_SIZE) return UNKNOWN_CLOCKS;
 			const page = new ByteReader(readBack(fd));
 			const place = findPlace(page);
 			if (place === undefined) continue;
@@ -140,7 +141,7 @@ export const readHostClocks = (imageAddress: bigint): HostClocks => {
 				fine: fine !== undefined && verifyFineClocks(fine, imageAddress) ? fine : undefined,
 			};
 		}
-		return UNKNOWN;
+		return UNKNOWN_CLOCKS;
 	} finally {
 		syscallResult(linux.SYS_close, fd);
 	}

@@ -1,8 +1,9 @@
 /**
- * The host's vDSO and vvar page, read from our own process: every process of the same class has the same image.
+ * The host's vDSO and vvar page: every process of the same class has the same image.
  *
- * No file is needed for it: getauxval gives the address. Only the place of the data pages is taken from /proc/self/maps; where
- * that is missing, the image calls the host's functions instead of reading the clocks itself.
+ * That of 64-bit processes is read from our own. No file is needed for it: getauxval gives the address. Only the place of the data pages
+ * is taken from /proc/self/maps; where that is missing, the image calls the host's functions instead of reading the clocks itself. That
+ * of 32-bit processes is read from one of them; the data page is the same one, at another distance.
  */
 import * as elf from "../elf/constants.ts";
 import { readElf } from "../elf/reader.ts";
@@ -12,14 +13,18 @@ import { joinNanoseconds, type Nanoseconds, NANOSECONDS_PER_SECOND } from "../un
 import * as linux from "./constants.ts";
 import { hasFlag, readCpuinfo } from "./cpuinfo.ts";
 import { ownAuxv, syscallResult, viewMemory } from "./ffi.ts";
-import { readClock, readHostClocks } from "./host-clocks.ts";
-import { hostVdsoRange } from "./maps.ts";
-import { imageLength, outerPage } from "./outer-page.ts";
+import { movedClocks, readClock, readHostClocks, UNKNOWN_CLOCKS } from "./host-clocks.ts";
+import { hostDataDistance, hostVdsoRange } from "./maps.ts";
+import { HEADERS_READ, imageLength, lengthOfImage, outerPage } from "./outer-page.ts";
+import { readMemory } from "./remote-memory.ts";
+import { SyscallError } from "./syscall-error.ts";
 
 export interface HostImage {
 	readonly vdso: HostVdso;
 	/** The bytes of the host's image, whole pages; empty when the host gives no vDSO. */
 	readonly bytes: Uint8Array;
+	/** How far its data pages are from it, in bytes; undefined when that was not asked for or is not known. */
+	readonly dataDistance?: number | undefined;
 }
 
 const functionsOf = (bytes: Uint8Array): readonly HostFunction[] => {
@@ -43,14 +48,41 @@ const kernelImage = (): bigint => {
 /** Looks at the host once. */
 export const readHostImage = (): HostImage => {
 	const address = kernelImage();
-	if (address === 0n) {
-		return {
-			vdso: { functions: [], coarse: undefined, fine: undefined, hasRdpid: hasRdpid() },
-			bytes: new Uint8Array(0),
-		};
-	}
+	if (address === 0n) return none(64);
 	const bytes = viewMemory(address, imageLength(address)).slice();
-	return { vdso: { functions: functionsOf(bytes), ...readHostClocks(address), hasRdpid: hasRdpid() }, bytes };
+	return { vdso: { bits: 64, functions: functionsOf(bytes), ...readHostClocks(address), hasRdpid: hasRdpid() }, bytes };
+};
+
+/** The image of no vDSO. */
+const none = (bits: HostVdso["bits"]): HostImage => ({
+	vdso: { bits, functions: [], ...UNKNOWN_CLOCKS, hasRdpid: hasRdpid() },
+	bytes: new Uint8Array(0),
+});
+
+/**
+ * Looks at the host in a stopped 32-bit process.
+ *
+ * @param address of the host's image there; 0 for none
+ * @param own what `readHostImage` says
+ * @throws {VsyscallError} ERR_VSYSCALL_ELF when there is no image at the address. {SyscallError} when it cannot be read.
+ */
+export const readHostImageOf = (tid: number, address: bigint, own: HostImage): HostImage => {
+	if (address === 0n) return none(32);
+	const read = (length: number): Uint8Array => {
+		const bytes = new Uint8Array(length);
+		const count = readMemory(tid, address, bytes);
+		if (count !== length) throw new SyscallError("process_vm_readv of the host's vDSO", Math.max(-count, 0));
+		return bytes;
+	};
+	const bytes = read(lengthOfImage(read(HEADERS_READ)));
+	const [distance, ownDistance] = [hostDataDistance(tid), hostDataDistance(process.pid)];
+	const isKnown = distance !== undefined && ownDistance !== undefined;
+	const clocks = isKnown ? movedClocks(own.vdso, distance - ownDistance) : UNKNOWN_CLOCKS;
+	return {
+		vdso: { bits: 32, functions: functionsOf(bytes), ...clocks, hasRdpid: hasRdpid() },
+		bytes,
+		dataDistance: distance,
+	};
 };
 
 /** Bytes that a stretch of zeros must be away from the last byte of anything else. */

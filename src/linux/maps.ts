@@ -14,10 +14,35 @@ export const isPrivatelyMapped = (tid: number, address: bigint): boolean => {
 	return false;
 };
 
-/** Where the host's vDSO is in a process; undefined when it has none or cannot be looked into. */
-export const hostVdsoRange = (tid: number): { readonly start: bigint; readonly end: bigint } | undefined => {
-	const [, start, end] = /^([0-9a-f]+)-([0-9a-f]+) .*\[vdso\]$/m.exec(readMaps(tid)) ?? [];
+/** Addresses from `start` up to, not including, `end`. */
+export interface AddressRange {
+	readonly start: bigint;
+	readonly end: bigint;
+}
+
+/** The mapping that a file /proc/PID/maps calls `[name]`. */
+export const mappingOf = (maps: string, name: string): AddressRange | undefined => {
+	const [, start, end] = new RegExp(`^([0-9a-f]+)-([0-9a-f]+) .*\\[${name}\\]$`, "m").exec(maps) ?? [];
 	return start === undefined || end === undefined
 		? undefined
 		: { start: BigInt(`0x${start}`), end: BigInt(`0x${end}`) };
+};
+
+/** Where the host's vDSO is in a process; undefined when it has none or cannot be looked into. */
+export const hostVdsoRange = (tid: number): AddressRange | undefined => mappingOf(readMaps(tid), "vdso");
+
+/** Whether nothing is mapped in a range; false when a process cannot be looked into. */
+export const isFree = (tid: number, range: AddressRange): boolean => {
+	const maps = readMaps(tid);
+	for (const [, start, end] of maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) /gm)) {
+		if (BigInt(`0x${start ?? ""}`) < range.end && BigInt(`0x${end ?? ""}`) > range.start) return false;
+	}
+	return maps !== "";
+};
+
+/** How far the host's data page is from its image, in bytes: the same in all processes of a class. Undefined as above. */
+export const hostDataDistance = (tid: number): number | undefined => {
+	const maps = readMaps(tid);
+	const [image, data] = [mappingOf(maps, "vdso"), mappingOf(maps, "vvar")];
+	return image === undefined || data === undefined ? undefined : Number(data.start - image.start);
 };

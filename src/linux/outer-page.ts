@@ -13,15 +13,18 @@ import { ownAuxv, viewMemory } from "./ffi.ts";
 import { readMemory } from "./remote-memory.ts";
 
 /** The program headers of a vDSO follow its ELF header. */
-const HEADERS_READ = 4096;
+export const HEADERS_READ = 4096;
 
-/** Bytes of address space of the image that is mapped at `address`: whole pages. */
-export const imageLength = (address: bigint): number => {
-	const end = readProgramHeaders(openElf(viewMemory(address, HEADERS_READ).slice()))
+/** Bytes of address space of a vDSO that begins so: whole pages. @throws {ElfError} when that is none */
+export const lengthOfImage = (head: Uint8Array): number => {
+	const end = readProgramHeaders(openElf(head))
 		.filter(({ type }) => type === elf.PT_LOAD)
 		.reduce((length, segment) => Math.max(length, Number(segment.virtualAddress + segment.memorySize)), 0);
 	return Math.ceil(end / PAGE_SIZE) * PAGE_SIZE;
 };
+
+/** Bytes of address space of the image that is mapped at `address` of our own memory: whole pages. */
+export const imageLength = (address: bigint): number => lengthOfImage(viewMemory(address, HEADERS_READ).slice());
 
 /** The page that our own vDSO reads, as it is now; undefined outside of a run. */
 export const outerPage = (): Uint8Array | undefined => {

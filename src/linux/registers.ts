@@ -1,4 +1,9 @@
-/** The registers of a stopped tracee: struct user_regs_struct, arch/x86/include/uapi/asm/ptrace.h, 27 words. */
+/**
+ * The registers of a stopped tracee: struct user_regs_struct, arch/x86/include/uapi/asm/ptrace.h, 27 words. A 64-bit tracer sees those of
+ * a 32-bit tracee in the same way: the upper halves are 0.
+ */
+import type { Architecture } from "../syscalls/time-calls.ts";
+
 const FIELDS = [
 	"r15",
 	"r14",
@@ -32,8 +37,15 @@ export type RegisterName = (typeof FIELDS)[number];
 
 const INDEX = Object.fromEntries(FIELDS.map((name, index) => [name, index])) as Record<RegisterName, number>;
 
-/** CS of a 32-bit process on a 64-bit kernel: __USER32_CS. */
+/** CS of 32-bit and of 64-bit code on a 64-bit kernel: __USER32_CS and __USER_CS, arch/x86/include/asm/segment.h. */
 export const USER32_CS = 0x23n;
+export const USER64_CS = 0x33n;
+
+/** Where a system call has its arguments: syscall(2), "Architecture calling conventions". */
+export const ARGUMENT_REGISTERS: Readonly<Record<Architecture, readonly RegisterName[]>> = {
+	"x86-64": ["rdi", "rsi", "rdx", "r10", "r8", "r9"],
+	i386: ["rbx", "rcx", "rdx", "rsi", "rdi", "rbp"],
+};
 
 export class Registers {
 	readonly words: BigUint64Array;

@@ -21,6 +21,7 @@
  * Words are little-endian: the low half of a u64 comes first.
  */
 import { setU16, setU32 } from "../bytes.ts";
+import { NUMBERS } from "../syscalls/numbers.ts";
 import {
 	ARGUMENT_TESTS,
 	type ArgumentTest,
@@ -38,8 +39,6 @@ import {
 	PTRACE_SEIZE,
 	PTRACE_TRACEME,
 	SIGSEGV,
-	SYS_ptrace,
-	SYS_read,
 	SYS_rt_sigaction,
 } from "./constants.ts";
 
@@ -54,11 +53,8 @@ export const TIME_CALL: Readonly<Record<Architecture, number>> = { "x86-64": 0x7
 /** A call of ptrace(2) that fills or empties the tracer's slot of a task, or looks at one. */
 export const TRACER_CALL = 0x7677;
 
-/** Of ptrace(2) on i386. */
-export const SYS_PTRACE_32 = 26;
-
-/** A read of a descriptor that is watched (buildReadFilter). */
-export const WATCHED_READ = 0x7678;
+/** A read of a descriptor that is watched (buildReadFilter), by architecture. */
+export const WATCHED_READ: Readonly<Record<Architecture, number>> = { "x86-64": 0x7678, i386: 0x7679 };
 
 export interface FilterOptions {
 	/** Stops calls of the vsyscall page, told by the instruction pointer: on hosts that serve it. */
@@ -183,7 +179,7 @@ const rulesFor = (architecture: Architecture, options: FilterOptions): readonly 
 		rules.push({ number: SYS_rt_sigaction, tests, reason: SEGV_ACTION });
 	}
 	if (options.tracesTracers === true) {
-		const number = architecture === "x86-64" ? SYS_ptrace : SYS_PTRACE_32;
+		const number = NUMBERS[architecture].ptrace;
 		rules.push({ number, tests: TRACER_TESTS.map(testLines), reason: TRACER_CALL });
 		const looks = [...LOOK_TESTS.map(testLines), ...keyTest(TRACER_KEY, options.syscallKey)];
 		if (architecture === "x86-64") rules.push({ number, tests: looks, reason: TRACER_CALL });
@@ -254,8 +250,10 @@ export const buildFilter = (options: FilterOptions): Uint8Array =>
 
 /** A filter on top of the other: stops read(descriptor, ...). */
 export const buildReadFilter = (descriptor: number): Uint8Array =>
-	assemble((architecture) =>
-		architecture === "i386"
-			? []
-			: [{ number: SYS_read, tests: [testLines({ argument: 0, isOneOf: [descriptor] })], reason: WATCHED_READ }],
-	);
+	assemble((architecture) => [
+		{
+			number: NUMBERS[architecture].read,
+			tests: [testLines({ argument: 0, isOneOf: [descriptor] })],
+			reason: WATCHED_READ[architecture],
+		},
+	]);

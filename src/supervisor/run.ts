@@ -4,7 +4,7 @@ import { noteUncovered } from "../clock-file/members.ts";
 import type { WallClock } from "../clock/clock.ts";
 import { verifyImage } from "../elf/verify.ts";
 import { VsyscallError } from "../errors.ts";
-import { readHostImage, readTaiOffset, zeroTail } from "../linux/host-vdso.ts";
+import { type HostImage, readHostImage, readTaiOffset } from "../linux/host-vdso.ts";
 import { inheritedDescriptors, inheritedEnvironment, inheritedOpenFilesLimit } from "../linux/inherited-state.ts";
 import { type PendingProgram, spawn } from "../linux/spawn.ts";
 import { waitForAny } from "../linux/wait.ts";
@@ -14,7 +14,8 @@ import { errnoName } from "../linux/syscall-error.ts";
 import { counterFault, readCounterFacts } from "../linux/time-stamp-counter.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
 import type { HostVdso } from "../vdso/host.ts";
-import { buildImage, type Image } from "../vdso/image.ts";
+import { buildImage, type Image, type ImageRequest } from "../vdso/image.ts";
+import { type EntryForm, type FastEntry, hostEntryForm } from "../vdso/fast-entry.ts";
 import type { Reads } from "../vdso/reads.ts";
 import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } from "../vsyscall/mode.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
@@ -22,6 +23,7 @@ import type { OnFailure } from "./install/coverage.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
 import { follow, type FollowedFile } from "./followed-file.ts";
 import { Installer } from "./install/install.ts";
+import { Kits, type KitsOptions } from "./install/kits.ts";
 import { forwardSignals, JobStop } from "./job-control.ts";
 import { PageFile } from "./install/page-file.ts";
 import { isProcess, programNames } from "./process-facts.ts";
@@ -42,6 +44,8 @@ export interface RunOptions {
 	readonly selection: Selection | undefined;
 	readonly onFailure: OnFailure;
 	readonly reads: Reads;
+	/** How 32-bit programs make system calls. */
+	readonly fastEntry: FastEntry;
 	readonly vsyscall: {
 		readonly mode: RequestedMode;
 		/** Call sites of the page are changed when they have trapped. */
@@ -79,29 +83,56 @@ const checkReads = (reads: Reads, { fine }: HostVdso): void => {
 	);
 };
 
-const prepare = (options: RunOptions): Prepared => {
+/** @throws {VsyscallError} ERR_VSYSCALL_IMAGE */
+const checkedImage = ({ vdso }: HostImage, request: ImageRequest): Image => {
+	const image = buildImage(vdso, request);
+	const [violation] = verifyImage(image.bytes, "own");
+	if (violation === undefined) return image;
+	throw new VsyscallError(
+		"ERR_VSYSCALL_IMAGE",
+		`the image breaks a rule of its own (${violation.rule}): ${violation.detail}`,
+	);
+};
+
+/** @throws {VsyscallError} ERR_VSYSCALL_FAST_ENTRY when the processor or the kernel refuses the instruction. */
+const checkFastEntry = async (entry: FastEntry): Promise<void> => {
+	if (entry !== "syscall" && entry !== "sysenter") return;
+	const { fastInstructionFault } = await import("../linux/fast-entry-check.ts");
+	const fault = fastInstructionFault(entry);
+	if (fault === undefined) return;
+	throw new VsyscallError("ERR_VSYSCALL_FAST_ENTRY", `--fast-entry=${entry}: ${fault}; give auto or int80`);
+};
+
+/** What stands in the image of 32-bit processes of a host. */
+const entryForm = (entry: FastEntry, { vdso, bytes }: HostImage): EntryForm => {
+	const kernelVsyscall = vdso.functions.find(({ name }) => name === "__kernel_vsyscall");
+	if (kernelVsyscall === undefined) return "int80";
+	return entry === "auto" ? hostEntryForm(bytes.subarray(kernelVsyscall.offset)) : entry;
+};
+
+const prepare = async (options: RunOptions): Promise<Prepared> => {
 	const host = readHostImage();
 	checkReads(options.reads, host.vdso);
+	await checkFastEntry(options.fastEntry);
 	const policy = decidePolicy({
 		requested: options.vsyscall.mode,
 		host: probeHostVsyscall(),
 		isHostClock: isHostClock(options.clock),
 		patches: options.vsyscall.patches,
 	});
-	const image = buildImage(host.vdso, {
-		hasEntryPage: policy?.patches ?? false,
-		copy: policy?.copy ?? "none",
-		reads: options.reads,
-	});
-	const [violation] = verifyImage(image.bytes, "own");
-	if (violation !== undefined) {
-		throw new VsyscallError(
-			"ERR_VSYSCALL_IMAGE",
-			`the image breaks a rule of its own (${violation.rule}): ${violation.detail}`,
-		);
-	}
+	const { reads } = options;
+	const image = checkedImage(host, { hasEntryPage: policy?.patches ?? false, copy: policy?.copy ?? "none", reads });
 	const pageFile = new PageFile({ image, clock: options.clock, taiSeconds: readTaiOffset() });
-	const installer = new Installer({ image, pageFile, roomFor: (length) => zeroTail(host.bytes, length) });
+	const buildNarrow: KitsOptions["buildNarrow"] = (narrow, neighbour) =>
+		checkedImage(narrow, {
+			hasEntryPage: false,
+			copy: "none",
+			reads,
+			entryForm: entryForm(options.fastEntry, narrow),
+			...(neighbour === undefined ? {} : { neighbour }),
+		});
+	const kits = new Kits({ host, image, pageFile, buildNarrow });
+	const installer = new Installer({ kits, pageFile });
 	return { pageFile, installer, image, policy };
 };
 
@@ -202,11 +233,12 @@ const untilOver = (supervisor: Supervisor, named: NamedRunClock | undefined): Pr
  * (then it is exit status 125 and the reason has been reported).
  *
  * @throws {VsyscallError} ERR_VSYSCALL_NOT_FOUND, ERR_VSYSCALL_NOT_EXECUTABLE: the command; ERR_VSYSCALL_PTRACE: tracing is
- * forbidden; ERR_VSYSCALL_SYSCALL: the host lacks descriptors, memory or processes.
+ * forbidden; ERR_VSYSCALL_READS, ERR_VSYSCALL_FAST_ENTRY: this host cannot do what was asked for; ERR_VSYSCALL_SYSCALL: the host lacks
+ * descriptors, memory or processes.
  */
 export const run = async (options: RunOptions): Promise<RunResult> => {
 	const { selection } = options;
-	const { installer, pageFile, image, policy } = prepare(options);
+	const { installer, pageFile, image, policy } = await prepare(options);
 	const named = "kind" in options.clock ? undefined : new NamedRunClock(options.clock, options.report);
 	const clock = named ?? pageFile;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);
@@ -214,7 +246,6 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 	const started: { program?: PendingProgram } = {};
 	const supervisor = new Supervisor({
 		installer,
-		pageFile,
 		onFailure: options.onFailure,
 		isMeant: (tid) => selection === undefined || isSelected(selection, programNames(tid)),
 		hasForeignChildren: waitForAny().kind !== "no-children",
@@ -224,7 +255,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		uncovered: (pid, reason) => {
 			if (!("kind" in options.clock)) noteUncovered(options.clock, pid, reason);
 		},
-		timeCalls: { clock, taiSeconds: pageFile.taiSeconds, image },
+		timeCalls: { clock, taiSeconds: pageFile.taiSeconds },
 		page: policy === undefined ? undefined : { policy, image, clock },
 		mode: options.vsyscall.mode,
 		programStarted: () => {

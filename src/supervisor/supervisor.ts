@@ -24,15 +24,15 @@ import { programName } from "./process-facts.ts";
 import { type PageCallOptions, PageCalls } from "./vsyscall-page/page-calls.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
 import { ProcessIds } from "./process-ids.ts";
+import type { Architecture } from "../syscalls/time-calls.ts";
 import { type TimeCallOptions, TimeCalls } from "./time-calls/time-calls.ts";
 import { TracerSlot } from "./tracer-slot.ts";
-import { type CallRemotely, RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
+import { type CallPlace, type CallRemotely, RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
 
 export interface SupervisorOptions
-	extends Pick<
-		CoverageOptions,
-		"installer" | "pageFile" | "onFailure" | "isMeant" | "isHostClock" | "mode" | "report" | "trace"
-	> {
+	extends Pick<CoverageOptions, "installer" | "onFailure" | "isMeant" | "mode" | "report" | "trace"> {
+	/** The time that was asked for is the host's: a process that is not covered loses nothing. */
+	readonly isHostClock: boolean;
 	/**
 	 * This process had children before the run (`sidecar & exec vsyscall run ...`, an init system): the end of the run is then known
 	 * by counting tasks, not by having no child left.
@@ -41,7 +41,7 @@ export interface SupervisorOptions
 	/** Told of every process that runs in real time, or whose programs will; without a reason when that is over. */
 	readonly uncovered: (pid: number, reason: string | undefined) => void;
 	/** The filter stops the system calls that mean the wall clock; undefined when it could not be asked for. */
-	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds" | "image"> | undefined;
+	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds"> | undefined;
 	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
 	readonly page: Pick<PageCallOptions, "policy" | "image" | "clock"> | undefined;
 	/** Told when the first process executes its program. */
@@ -111,8 +111,8 @@ export class Supervisor {
 			return false;
 		};
 		const processOf = (tid: number): number => this.#processes.of(tid);
-		const callRemotely: CallRemotely = (tid, instruction, script, finished) =>
-			this.#callRemotely(this.#taskOf(tid), instruction, script, finished);
+		const callRemotely: CallRemotely = (tid, place, script, finished) =>
+			this.#callRemotely(this.#taskOf(tid), place, script, finished);
 		this.#coverage = new Coverage({
 			...options,
 			isMeant,
@@ -132,6 +132,7 @@ export class Supervisor {
 				...options.timeCalls,
 				processOf,
 				threadsOf,
+				installedIn: (tid) => options.installer.installedIn(tid),
 				callRemotely,
 				report: options.report,
 			});
@@ -148,7 +149,7 @@ export class Supervisor {
 			letGo: (tid) => this.#letGo(tid),
 			takeBack: (tid, isCovered) => this.#takeBack(tid, isCovered),
 			lost: (pid, reason) => this.#say(pid, reason),
-			isInstalled: (pid) => options.installer.isInstalled(pid),
+			isInstalled: (pid) => options.installer.installedIn(pid) !== undefined,
 		});
 		if (options.page === undefined) return;
 		this.#pageCalls = new PageCalls({
@@ -299,8 +300,11 @@ export class Supervisor {
 	#seccompStop(tid: number): void {
 		const reason = eventMessage(tid);
 		if (reason === TRACER_CALL) return this.#slot.seccompStop(tid);
-		const architecture = (["x86-64", "i386"] as const).find((name) => TIME_CALL[name] === reason);
-		if (reason === WATCHED_READ && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid);
+		const architectureOf = (reasons: Readonly<Record<Architecture, number>>): Architecture | undefined =>
+			(["x86-64", "i386"] as const).find((name) => reasons[name] === reason);
+		const architecture = architectureOf(TIME_CALL);
+		const reader = architectureOf(WATCHED_READ);
+		if (reader !== undefined && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid, reader);
 		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
 		else if (reason !== PAGE_CALL && reason !== SEGV_ACTION) leaveOutCall(tid);
 		else if (this.#pageCalls !== undefined && !this.#bystanders.has(tid)) this.#pageCalls.seccompStop(tid, reason);
@@ -360,7 +364,7 @@ export class Supervisor {
 	#takeBack(tid: number, isCovered: boolean): void {
 		if (seize(tid, OPTIONS) < 0) return;
 		this.#taskOf(tid).isAnnounced = true;
-		if (this.#options.installer.isInstalled(tid)) return this.#options.uncovered(tid, undefined);
+		if (this.#options.installer.installedIn(tid) !== undefined) return this.#options.uncovered(tid, undefined);
 		this.#timeCalls?.uncovered(tid);
 		if (!this.#options.isMeant(tid)) return this.#bystanders.add(tid);
 		if (!isCovered && !this.#options.isHostClock) this.#say(tid, "was executed out of our sight: it runs in real time");
@@ -416,11 +420,11 @@ export class Supervisor {
 	/** Makes the calls of a script on behalf of a stopped task. */
 	#callRemotely<Result>(
 		task: Task,
-		instruction: bigint,
+		place: CallPlace,
 		script: RemoteScript<Result>,
 		finished: (result: Result) => void,
 	): void {
-		const caller = new RemoteCaller(task.tid, instruction, script);
+		const caller = new RemoteCaller(task.tid, place, script);
 		const after = (step: ScriptStep<Result>): void => {
 			if (step.kind !== "finished") return;
 			task.remote = undefined;

@@ -15,8 +15,8 @@ import * as linux from "../linux/constants.ts";
 import { readStatusField } from "../linux/proc-file.ts";
 import { detach, interrupt, readRegisters, resume, resumeToSyscall } from "../linux/ptrace.ts";
 import { Registers } from "../linux/registers.ts";
-import { SYS_PTRACE_32 } from "../linux/seccomp.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
+import { NUMBERS } from "../syscalls/numbers.ts";
 import type { ForeignExecs } from "./install/foreign-exec.ts";
 import { programName } from "./process-facts.ts";
 
@@ -84,7 +84,7 @@ export class TracerSlot {
 	/** A call of ptrace(2) that the filter has stopped. Resumes the task, now or later. */
 	seccompStop(tid: number): void {
 		if (!readRegisters(tid, this.#registers)) return;
-		const is32 = this.#registers.get("orig_rax") === BigInt(SYS_PTRACE_32);
+		const is32 = this.#registers.get("orig_rax") === BigInt(NUMBERS.i386.ptrace);
 		const request = Number(BigInt.asUintN(32, this.#registers.get(is32 ? "rbx" : "rdi")));
 		const target = Number(BigInt.asIntN(32, this.#registers.get(is32 ? "rcx" : "rsi")));
 		const isSupervisors = !is32 && this.#registers.get("r8") === BigInt(SYSCALL_KEY);

@@ -1,41 +1,45 @@
 /**
  * Stage 1 of the install: a few dozen bytes that the supervisor plants in a stopped process, in the zeros behind the code of the
  * host's vDSO. They open the image's file, map it, and jump to stage 2 (installer.ts) inside it. No stop is needed for that: the
- * supervisor sets the registers at the exec stop and lets the process go.
+ * supervisor sets the registers at the exec stop and lets the process go. The code is the same for both classes, but for its registers
+ * and the way to call the kernel (system-call.ts).
  *
- *     register  in stage 1                     in stage 2
- *     rdi       AT_FDCWD                       -
- *     rsi       path of the image's file       -
- *     rdx       O_RDONLY | O_CLOEXEC           -
- *     r10       MAP_PRIVATE                    -
- *     r9        0 (file offset)                0
- *     rax       -                              address of the image
- *     r8        -                              descriptor of the file
- *     rbp       address of the host's image    the same
- *     rbx       a prctl_mm_map, or 0           the same
- *     r12       1: stop when done, plus        the same; at a stop: the result
- *               the place of the entry page
- *     r13       bytes to map                   address of the image
- *     r14       entry point of the program     the same
- *     r15       where the auxiliary vector holds AT_SYSINFO_EHDR
+ *     argument   on entry                                for mmap
+ *     1          AT_FDCWD                                where the frame says
+ *     2          path of the image's file                bytes to map
+ *     3          O_RDONLY | O_CLOEXEC | O_NONBLOCK       PROT_READ | PROT_EXEC
+ *     4          MAP_PRIVATE, perhaps MAP_FIXED_NOREPLACE   the same
+ *     5          -                                       the descriptor
+ *     6          0                                       the same
  *
- * rax cannot carry anything into stage 1: at PTRACE_EVENT_EXEC the process is still inside execve, which stores its result 0
- * there on the way out.
+ * The stack pointer points to the frame with everything else (install-frame.ts). No number of a call comes from outside: at
+ * PTRACE_EVENT_EXEC the process is still inside execve, which stores its result 0 in rax on the way out.
  *
  * When something fails, the process sends itself SIGURG: a tracer is shown even a signal that is ignored, and takes it from there
- * (r12 holds -errno). If the tracer has died meanwhile, nobody notices the signal, and the process enters its program in real
- * time. A file that is not ours is told by its missing nonce: r12 is -ESTALE then, r15 the address that it was mapped at, r8 its
- * descriptor. SIGSTOP would leave it stopped for ever then, and int3 would touch a disposition that the program inherited.
+ * (the frame holds -errno). If the tracer has died meanwhile, nobody notices the signal, and the process enters its program in real
+ * time. A file that is not ours is told by its missing nonce: the result is -ESTALE then. SIGSTOP would leave it stopped for ever
+ * then, and int3 would touch a disposition that the program inherited.
  */
 import { Assembler } from "../asm/assembler.ts";
 import type { Code } from "../asm/code.ts";
+import type { Bits } from "../asm/encoding.ts";
 import { type Label, memory } from "../asm/operands.ts";
-import { eax, edi, edx, esi, type Register, r8d, r12, r13d, r14, r15, rax, rcx, rdx, rsi } from "../asm/registers.ts";
+import { eax, edx } from "../asm/registers.ts";
+import type { OwnCall } from "../syscalls/numbers.ts";
+import { emitEnterProgram, frameField } from "./install-frame.ts";
 import * as kernel from "./kernel-calls.ts";
+import {
+	argumentRegister,
+	CALL_SIZE,
+	callNumber,
+	emitCallInstruction,
+	setShort,
+	wordRegisters,
+} from "./system-call.ts";
 
 export interface Bootstrap {
 	readonly code: Uint8Array;
-	/** Offset of a `syscall` instruction for calls on behalf of the process, behind which it would enter its program. */
+	/** Offset of a system call instruction for calls on behalf of the process, behind which it would enter its program. */
 	readonly syscall: number;
 	/** Offset behind the call of openat: from here stage 1 goes on with a descriptor in rax. */
 	readonly opened: number;
@@ -43,41 +47,24 @@ export interface Bootstrap {
 	readonly stops: readonly number[];
 }
 
+/** What stage 1 has to know of an image. */
 export interface BootstrapOptions {
+	readonly bits: Bits;
 	/** Where the image has a word that no other file has there, in its first page. */
 	readonly nonce: { readonly offset: number; readonly word: number };
 	/** Offset of stage 2 in the image. */
 	readonly installerOffset: number;
+	/** Bytes of address space. */
+	readonly mappingLength: number;
 }
 
-/** Bytes of a `syscall` instruction. */
-const SYSCALL_SIZE = 2;
+/** What a system call returns from here on is an error: IS_ERR_VALUE, include/linux/err.h. */
+const FIRST_ERROR = -4095;
 
-/**
- * What the supervisor leaves for both stages below the stack pointer: offsets from it. All of it lies beyond the red zone and inside
- * the first pages of the stack.
- */
-export const PARCEL = {
-	/** struct prctl_mm_map: 104 bytes. */
-	memoryMap: -1024,
-	/** Path of the image's file; at most "/proc/4194304/fd/2147483647" and a NUL, as the next. */
-	imagePath: -920,
-	/** Path of the file that holds the vvar page. */
-	pagePath: -888,
-	/** An int: the descriptor of that file, or one of the two below. */
-	pageDescriptor: -856,
-	size: 172,
-} as const;
-
-/** The vvar page's file is to be opened by its path. */
-export const PAGE_BY_PATH = -1;
-/** The vvar page is in the image's file. */
-export const PAGE_IN_IMAGE = -2;
-
-/** Sets a register to a small number in three or four bytes. Writes to the word below the stack pointer. */
-const set = (assembler: Assembler, register: Register, value: number): void => {
-	assembler.push(value);
-	assembler.pop(register);
+/** Jumps when mmap has failed: a 32-bit address may be negative. */
+export const emitJumpIfFailed = (assembler: Assembler, failed: Label): void => {
+	assembler.cmp(wordRegisters(assembler).ax, FIRST_ERROR);
+	assembler.jcc("ae", failed);
 };
 
 /** Where a tracer sees a process that stops: behind kill(2), or, when a seccomp filter refuses that, behind int3. */
@@ -96,15 +83,18 @@ export const stopOffsets = (code: Code, { killed, trapped }: StopPlaces): readon
 	code.offsetOf(trapped),
 ];
 
-/** r12 := rax; then SIGURG to the own process, which goes on behind this code when nobody answers. */
+/** The result of the install := rax; then SIGURG to the own process, which goes on behind this code when nobody answers. */
 export const emitStop = (assembler: Assembler, { killed, trapped }: StopPlaces): void => {
-	assembler.mov(r12, rax);
-	set(assembler, rax, kernel.SYS_getpid);
-	assembler.syscall();
-	assembler.mov(edi, eax);
-	set(assembler, rsi, kernel.SIGURG);
-	set(assembler, rax, kernel.SYS_kill);
-	assembler.syscall();
+	const { ax } = wordRegisters(assembler);
+	const call = (name: OwnCall): void => {
+		setShort(assembler, ax, callNumber(assembler, name));
+		emitCallInstruction(assembler);
+	};
+	assembler.mov(frameField(assembler, "result"), ax);
+	call("getpid");
+	assembler.mov(argumentRegister(assembler, 0).half, eax);
+	setShort(assembler, argumentRegister(assembler, 1).word, kernel.SIGURG);
+	call("kill");
 	assembler.bind(killed);
 	assembler.test(eax, eax);
 	assembler.jcc("ns", trapped);
@@ -112,42 +102,42 @@ export const emitStop = (assembler: Assembler, { killed, trapped }: StopPlaces):
 	assembler.bind(trapped);
 };
 
-export const assembleBootstrap = ({ installerOffset, nonce }: BootstrapOptions): Bootstrap => {
-	const assembler = new Assembler(64);
-	const opened = assembler.label("opened");
-	const failed = assembler.label("failed");
-	const stale = assembler.label("stale");
+export const assembleBootstrap = ({ bits, installerOffset, mappingLength, nonce }: BootstrapOptions): Bootstrap => {
+	const assembler = new Assembler(bits);
+	const [opened, failed, stale] = [assembler.label("opened"), assembler.label("failed"), assembler.label("stale")];
 	const places = stopPlaces(assembler);
-	assembler.mov(eax, kernel.SYS_openat);
-	assembler.syscall();
+	const { ax } = wordRegisters(assembler);
+	const argument = (index: number): ReturnType<typeof argumentRegister> => argumentRegister(assembler, index);
+	assembler.mov(eax, callNumber(assembler, "openat"));
+	emitCallInstruction(assembler);
 	assembler.bind(opened);
 	assembler.test(eax, eax);
 	assembler.jcc("s", failed);
-	assembler.mov(r8d, eax);
-	assembler.xor(edi, edi);
-	assembler.mov(esi, r13d);
-	set(assembler, rdx, kernel.PROT_READ | kernel.PROT_EXEC);
-	set(assembler, rax, kernel.SYS_mmap);
-	assembler.syscall();
-	assembler.test(rax, rax);
-	assembler.jcc("s", failed);
+	assembler.mov(frameField(assembler, "descriptor"), eax);
+	assembler.mov(argument(4).half, eax);
+	assembler.mov(argument(0).word, frameField(assembler, "image"));
+	assembler.mov(argument(1).half, mappingLength);
+	setShort(assembler, argument(2).word, kernel.PROT_READ | kernel.PROT_EXEC);
+	assembler.mov(eax, callNumber(assembler, "mmap"));
+	emitCallInstruction(assembler);
+	assembler.mov(frameField(assembler, "image"), ax);
+	emitJumpIfFailed(assembler, failed);
 	// In another pid namespace the path leads to some other file, or to a fault here if that is empty.
-	assembler.cmp(memory(rax, nonce.offset), nonce.word, 32);
+	assembler.cmp(memory(ax, nonce.offset), nonce.word, 32);
 	assembler.jcc("nz", stale);
-	assembler.lea(rcx, memory(rax, installerOffset));
-	assembler.jmp(rcx);
+	assembler.add(ax, installerOffset);
+	assembler.jmp(ax);
 	assembler.bind(stale);
-	assembler.mov(r15, rax);
-	set(assembler, rax, -kernel.ESTALE);
+	setShort(assembler, ax, -kernel.ESTALE);
 	assembler.bind(failed);
 	emitStop(assembler, places);
-	// rdx is the only register that a program may look at: psABI x86-64, "Process Initialization".
+	// rdx is the only register that a program may look at: psABI x86-64 and i386, "Process Initialization".
 	assembler.xor(edx, edx);
-	assembler.jmp(r14);
+	emitEnterProgram(assembler);
 	const code = assembler.assemble();
 	return {
 		code: code.bytes,
-		syscall: code.offsetOf(places.killed) - SYSCALL_SIZE,
+		syscall: code.offsetOf(places.killed) - CALL_SIZE,
 		opened: code.offsetOf(opened),
 		stops: stopOffsets(code, places),
 	};

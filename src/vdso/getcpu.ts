@@ -8,7 +8,7 @@ import { memory, ripRelative } from "../asm/operands.ts";
 import { eax, ecx, rax, rdi, rsi } from "../asm/registers.ts";
 import type { Emission } from "./wall.ts";
 
-const NODE_SHIFT = 12;
+export const NODE_SHIFT = 12;
 
 export const emitGetcpu = ({ assembler, links, host }: Emission): void => {
 	assembler.endbr();

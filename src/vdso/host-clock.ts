@@ -29,7 +29,7 @@ const FRAME = { rdi: 16, rsi: 24, r8: 32, r9: 40, size: 48 } as const;
 const WORD = 8;
 
 /** The clock of the host that stands for `clock`: with `reads` "coarse" that of the tick. */
-export const hostClockFor = ({ reads }: Emission, clock: number): number => {
+export const hostClockFor = ({ reads }: Pick<Emission, "reads">, clock: number): number => {
 	if (reads !== "coarse") return clock;
 	if (clock === CLOCK_REALTIME) return CLOCK_REALTIME_COARSE;
 	return clock === CLOCK_MONOTONIC ? CLOCK_MONOTONIC_COARSE : clock;
@@ -39,7 +39,7 @@ export const hostClockFor = ({ reads }: Emission, clock: number): number => {
 export const isCoarse = (clock: number): boolean => clock === CLOCK_REALTIME_COARSE || clock === CLOCK_MONOTONIC_COARSE;
 
 /** Whether `emitReadInline` can read the clock. */
-export const isInline = ({ host }: Emission, clock: number): boolean =>
+export const isInline = ({ host }: Pick<Emission, "host">, clock: number): boolean =>
 	(isCoarse(clock) ? host.coarse : host.fine) !== undefined;
 
 /**

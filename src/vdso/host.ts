@@ -52,6 +52,8 @@ export const CLOCK_MODE_TSC = 1;
 export const FINE_DELTA_BITS = 32;
 
 export interface HostVdso {
+	/** The class of the processes that have it. */
+	readonly bits: 32 | 64;
 	readonly functions: readonly HostFunction[];
 	/** Undefined when the layout was not recognised: the host's functions are called then. */
 	readonly coarse: HostCoarseClocks | undefined;
@@ -75,7 +77,16 @@ export const WALL_CLOCKS: readonly WallClockId[] = [CLOCK_REALTIME, CLOCK_TAI, C
 /** Numbers of the 64-bit system calls behind the functions: arch/x86/entry/syscalls/syscall_64.tbl. */
 export const SYSCALLS = { clock_gettime: 228, gettimeofday: 96, time: 201, getcpu: 309, clock_getres: 229 } as const;
 
-/** The functions that every image of ours exports. */
+/** Numbers of the 32-bit ones: arch/x86/entry/syscalls/syscall_32.tbl. */
+export const SYSCALLS_I386 = {
+	clock_gettime: 265,
+	clock_gettime64: 403,
+	gettimeofday: 78,
+	time: 13,
+	getcpu: 318,
+} as const;
+
+/** The functions that every 64-bit image of ours exports. */
 export type OwnFunction = keyof typeof SYSCALLS;
 export const OWN_FUNCTIONS: readonly OwnFunction[] = [
 	"clock_gettime",
@@ -84,3 +95,17 @@ export const OWN_FUNCTIONS: readonly OwnFunction[] = [
 	"getcpu",
 	"clock_getres",
 ];
+
+/** The functions that every 32-bit image of ours exports, besides those of the kernel's entry and of signals. */
+export type OwnFunctionI386 = keyof typeof SYSCALLS_I386;
+export const OWN_FUNCTIONS_I386: readonly OwnFunctionI386[] = [
+	"clock_gettime",
+	"clock_gettime64",
+	"gettimeofday",
+	"time",
+	"getcpu",
+];
+
+/** What only i386 has besides: the entry of the kernel, and where signal handlers return to. */
+export const KERNEL_VSYSCALL = "__kernel_vsyscall";
+export const KERNEL_SIGRETURNS: readonly string[] = ["__kernel_sigreturn", "__kernel_rt_sigreturn"];

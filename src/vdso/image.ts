@@ -8,29 +8,30 @@
  */
 import { Assembler } from "../asm/assembler.ts";
 import { Label } from "../asm/operands.ts";
-import { eax, edx } from "../asm/registers.ts";
-import { EM_X86_64, NT_LINUX_VERSION } from "../elf/constants.ts";
-import type { ExportedFunction } from "../elf/dynamic-symbols.ts";
+import { NT_LINUX_VERSION } from "../elf/constants.ts";
 import { writeSharedObject } from "../elf/shared-object.ts";
-import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { VsyscallError } from "../errors.ts";
 import type { VsyscallNumber } from "../vsyscall/page.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
+import { Blocks } from "./blocks.ts";
 import { stopOffsets, stopPlaces } from "./bootstrap.ts";
-import { emitClockGettime } from "./clock-gettime.ts";
-import { emitForward } from "./forward.ts";
-import { emitGetcpu } from "./getcpu.ts";
-import { emitGettimeofday } from "./gettimeofday.ts";
-import * as vdso from "./host.ts";
+import type { EntryForm } from "./fast-entry.ts";
+import type * as vdso from "./host.ts";
+import type { ImageClass } from "./image-class.ts";
+import { IMAGE_32 } from "./image32.ts";
+import { IMAGE_64 } from "./image64.ts";
 import { emitInstaller } from "./installer.ts";
-import { emitInternalFunctions, internalFunctions } from "./internal.ts";
+import { internalFunctions } from "./internal.ts";
 import { LinkPage } from "./link-page.ts";
+import { behindImage, type HostNeighbour } from "./neighbour.ts";
 import { emitPageSupport, type PageSupport } from "./page-support.ts";
 import type { Reads } from "./reads.ts";
-import { emitTime } from "./time.ts";
+import { CALL_SIZE } from "./system-call.ts";
 import type { Emission } from "./wall.ts";
 
 export interface Image {
+	/** The class of the processes that it is for. */
+	readonly bits: 32 | 64;
 	/** A whole number of pages. */
 	readonly bytes: Uint8Array;
 	/** Where stage 2 of the install begins and ends in the image, and the instructions at which it stops. */
@@ -45,7 +46,7 @@ export interface Image {
 	readonly pageFileOffset: number;
 	/** What the file has behind the vvar page: whole pages. */
 	readonly furtherPages: readonly Uint8Array[];
-	/** Offset of a `syscall` instruction. */
+	/** Offset of an instruction that calls the kernel: `syscall`, or `int 0x80` in a 32-bit image. */
 	readonly syscallOffset: number;
 	/** Offset of the word that holds the address of the entry page, from the start of the image. */
 	readonly entryPageWord: number | undefined;
@@ -55,40 +56,10 @@ export interface Image {
 	readonly entryStores: ReadonlyMap<number, VsyscallNumber>;
 }
 
-const VERSION = "LINUX_2.6";
-const SONAME = "linux-vdso.so.1";
-/** Functions start on a cache line's half, as the kernel's compiler aligns them. */
-const FUNCTION_ALIGNMENT = 32;
-/** The rest is called rarely, and two pages hold it all. */
-const INTERNAL_ALIGNMENT = 16;
-
 /** LINUX_VERSION_CODE of the first kernel with all five functions in its vDSO, 5.3: what the note promises. */
 const LINUX_VERSION_CODE = (5 << 16) | (3 << 8);
 
-const emitOwn = (emission: Emission, name: vdso.OwnFunction): void => {
-	switch (name) {
-		case "clock_gettime":
-			return emitClockGettime(emission);
-		case "gettimeofday":
-			return emitGettimeofday(emission);
-		case "time":
-			return emitTime(emission);
-		case "getcpu":
-			return emitGetcpu(emission);
-		case "clock_getres":
-			return emitForward(emission, emission.links.own("clock_getres"));
-	}
-};
-
-/** System calls of the stubs that read a clock: what they return is transformed by the image, or not moved by the wall. */
-const KEYED_SYSCALLS: ReadonlySet<number> = new Set([vdso.SYSCALLS.clock_gettime, vdso.SYSCALLS.gettimeofday]);
-
-interface Block {
-	readonly name: string;
-	readonly start: Label;
-	readonly end: Label;
-	readonly exports: readonly Omit<ExportedFunction, "start" | "size">[];
-}
+const CLASSES: Readonly<Record<Image["bits"], ImageClass>> = { 64: IMAGE_64, 32: IMAGE_32 };
 
 /** namesz 4, descsz 20, type NT_GNU_BUILD_ID, "GNU". */
 const BUILD_ID_NOTE = [4, 0, 0, 0, 20, 0, 0, 0, 3, 0, 0, 0, 0x47, 0x4e, 0x55, 0];
@@ -103,6 +74,10 @@ const buildIdWord = (image: Uint8Array): Image["nonce"] => {
 export interface ImageRequest extends PageSupport {
 	/** @default "exact" */
 	readonly reads?: Reads;
+	/** How __kernel_vsyscall of a 32-bit image enters the kernel. @default "host" */
+	readonly entryForm?: EntryForm;
+	/** The host's image, where it is mapped right behind a 32-bit image of ours in every process. */
+	readonly neighbour?: HostNeighbour;
 }
 
 /**
@@ -114,9 +89,9 @@ export const buildImage = (
 	host: vdso.HostVdso,
 	request: ImageRequest = { hasEntryPage: false, copy: "none" },
 ): Image => {
-	const assembler = new Assembler(64);
+	const assembler = new Assembler(host.bits);
 	const links = new LinkPage(host, request.hasEntryPage);
-	if ([...links.words].length * 8 > PAGE_SIZE) {
+	if (links.length > PAGE_SIZE) {
 		throw new VsyscallError(
 			"ERR_VSYSCALL_IMAGE",
 			`the host's vDSO exports ${host.functions.length} functions, more than the link page holds`,
@@ -131,91 +106,41 @@ export const buildImage = (
 		internal: internalFunctions(),
 		reads,
 	};
-	const blocks: Block[] = [];
-	const block = (name: string, exports: Block["exports"], emit: () => void): Block => {
-		assembler.align(exports.length > 0 ? FUNCTION_ALIGNMENT : INTERNAL_ALIGNMENT);
-		const made = { name, start: new Label(name), end: new Label(`end of ${name}`), exports };
-		assembler.bind(made.start);
-		emit();
-		assembler.bind(made.end);
-		blocks.push(made);
-		return made;
-	};
-
-	for (const name of vdso.OWN_FUNCTIONS) {
-		const exports = [
-			{ name: `__vdso_${name}`, binding: "global", version: VERSION },
-			{ name, binding: "weak", version: VERSION },
-		] as const;
-		block(name, exports, () => emitOwn(emission, name));
-	}
-	for (const offset of new Set(links.forwarded.map((entry) => entry.offset))) {
-		const aliases = links.forwarded.filter((entry) => entry.offset === offset);
-		const [first] = aliases;
-		if (first !== undefined) block(first.name, aliases, () => emitForward(emission, links.forward(first)));
-	}
-	const syscallStubs = new Map<number, Label>();
-	for (const { target } of links.words) {
-		if (target.kind !== "syscall") continue;
-		const stub = block(`syscall ${target.number}`, [], () => {
-			if (KEYED_SYSCALLS.has(target.number)) assembler.mov(edx, SYSCALL_KEY);
-			assembler.mov(eax, target.number);
-			assembler.syscall();
-			assembler.ret();
-		});
-		syscallStubs.set(target.number, stub.start);
-	}
-	emitInternalFunctions(emission, (start, emit) =>
-		block(start.name, [], () => {
-			assembler.bind(start);
-			emit();
-		}),
-	);
-	const support = emitPageSupport(emission, request, (name, emit) => block(name, [], emit).start);
+	const { emitFunctions, machine, soname, versions } = CLASSES[host.bits];
+	const blocks = new Blocks(assembler);
+	const functions = emitFunctions(emission, blocks, request.entryForm ?? "host");
+	const support = emitPageSupport(emission, request, (name, emit) => blocks.emit(name, [], emit).start);
 	const labels = {
-		syscall: new Label("a syscall instruction"),
+		...functions,
+		image: new Label("image"),
 		entries: support.entries,
 		copy: support.copy,
 		linkPage: new Label("link page"),
-		pageFileOffset: new Label("vvar page in the file"),
 		stops: stopPlaces(assembler),
-		syscallStubs,
 	};
-	const installer = block("installer", [], () => emitInstaller(emission, labels));
+	const installer = blocks.emit("installer", [], () => emitInstaller(emission, labels));
 	const code = assembler.assemble();
+	const ownPages = (support.copy === undefined ? 2 : 3) * PAGE_SIZE;
 
 	let textOffset = 0;
-	const versions = [...new Set([VERSION, ...links.forwarded.map((entry) => entry.version)])];
 	const version = new Uint8Array(4);
 	new DataView(version.buffer).setUint32(0, LINUX_VERSION_CODE, true);
 	const bytes = writeSharedObject({
-		bits: 64,
-		machine: EM_X86_64,
-		soname: SONAME,
-		versions,
-		functions: blocks.flatMap(({ start, end, exports }) =>
-			exports.map((entry) => ({
-				name: entry.name,
-				binding: entry.binding,
-				version: entry.version,
-				start: code.offsetOf(start),
-				size: code.offsetOf(end) - code.offsetOf(start),
-			})),
-		),
+		bits: host.bits,
+		machine,
+		soname,
+		versions: [...new Set([...versions, ...links.forwarded.map((entry) => entry.version)])],
+		functions: blocks.functions(code),
 		notes: [{ name: "Linux", type: NT_LINUX_VERSION, description: version }],
 		textSize: code.bytes.length,
-		frames: blocks.map(({ start, end }) => {
-			const [first, last] = [code.offsetOf(start), code.offsetOf(end)];
-			const rules = code.frameNotes
-				.filter((note) => note.offset >= first && note.offset < last)
-				.map((note) => ({ ...note, offset: note.offset - first }));
-			return { start: first, length: last - first, rules };
-		}),
+		entry: functions.kernelVsyscall === undefined ? undefined : code.offsetOf(functions.kernelVsyscall),
+		frames: blocks.frames(code),
+		behind: request.neighbour && behindImage(request.neighbour, ownPages),
 		text: ({ offset, imageSize }) => {
 			textOffset = offset;
 			const places = new Map<Label, number>([
 				[labels.linkPage, imageSize],
-				[labels.pageFileOffset, imageSize],
+				[labels.image, 0],
 				[emission.page, imageSize + PAGE_SIZE],
 			]);
 			for (const word of links.words) places.set(word.label, imageSize + word.offset);
@@ -228,15 +153,16 @@ export const buildImage = (
 		},
 	});
 	return {
+		bits: host.bits,
 		bytes,
 		installerOffset: textOffset + code.offsetOf(installer.start),
 		installerEnd: textOffset + code.offsetOf(installer.end),
 		installerStops: stopOffsets(code, labels.stops).map((offset) => textOffset + offset),
 		nonce: buildIdWord(bytes),
-		mappingLength: bytes.length + (support.copy === undefined ? 2 : 3) * PAGE_SIZE,
+		mappingLength: bytes.length + ownPages,
 		pageFileOffset: bytes.length,
 		furtherPages: support.pages,
-		syscallOffset: textOffset + code.offsetOf(labels.syscall),
+		syscallOffset: textOffset + code.offsetOf(labels.stops.killed) - CALL_SIZE,
 		entryPageWord: links.entryPage === undefined ? undefined : bytes.length + links.entryPage.offset,
 		pageCopy: support.copy === undefined ? undefined : bytes.length + 2 * PAGE_SIZE,
 		entryStores: new Map(

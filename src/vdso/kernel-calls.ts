@@ -1,12 +1,4 @@
-/** Numbers that our machine code hands to the kernel: syscall_64.tbl, uapi/linux/{mman,prctl,fcntl}.h, asm/signal.h. */
-export const SYS_mmap = 9;
-export const SYS_close = 3;
-export const SYS_mprotect = 10;
-export const SYS_getpid = 39;
-export const SYS_kill = 62;
-export const SYS_prctl = 157;
-export const SYS_openat = 257;
-
+/** Constants that our machine code hands to the kernel, the same in both classes: uapi/linux/{mman,prctl,fcntl}.h, asm/signal.h. */
 export const AT_FDCWD = -100;
 export const O_RDONLY = 0;
 /** So that a FIFO at the end of a wrong path does not stop anybody. */

@@ -8,6 +8,7 @@ import { Label } from "../asm/operands.ts";
 import { entryPage } from "../vsyscall/entry-page.ts";
 import { vsyscallPage } from "../vsyscall/page.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
+import type { EntryPageLabels, PageCopyLabels } from "./install-page.ts";
 import { emitPageEntries, type EntryStore } from "./page-entries.ts";
 import type { Emission } from "./wall.ts";
 
@@ -20,8 +21,8 @@ export interface PageSupport {
 }
 
 export interface EmittedPageSupport {
-	readonly entries: { readonly starts: readonly Label[]; readonly page: Label } | undefined;
-	readonly copy: { readonly page: Label; readonly file: Label; readonly isExecutable: boolean } | undefined;
+	readonly entries: EntryPageLabels | undefined;
+	readonly copy: PageCopyLabels | undefined;
 	readonly stores: readonly EntryStore[];
 	/** What the file has behind the vvar page. */
 	readonly pages: readonly Uint8Array[];

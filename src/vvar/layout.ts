@@ -10,19 +10,32 @@
  * An offset within +-272 years is the word itself: half a change cannot be seen. Everything else (far offsets, a wall that
  * stands, drifts or steps) is written to the slot that no reader uses, and then the word is stored. A reader loads the word, the slot, and the
  * word again; it starts over only when the word has changed, so a pusher that is paused in the middle is never waited for.
+ *
+ * 32-bit code loads the word in halves. `pushes` counts the pushes, each in front of its other stores, so between two loads of it that
+ * agree the word has changed once at most: then a half that is the same before and behind the other half belongs to it. By the same
+ * count the slot that it names is whole, since the push that fills that again has been counted.
  */
 export const PAGE_SIZE = 4096;
 
 /** "vsysvvar" in ASCII: says that a page is ours. */
 export const MAGIC = 0x7261_7676_7379_7376n;
 /** Changes with every change of this table. */
-export const VERSION = 2;
+export const VERSION = 3;
 
 /**
- * The page. The wall word has a cache line of its own; `generation` and `taiSeconds` are the pusher's notes, so that another
+ * The page. The wall word and `pushes` (u32) have a cache line of their own; `generation` and `taiSeconds` are the pusher's notes, so that another
  * process can push after it; `bootId` says for which boot of the machine a page in a file was made. No reader looks at them.
  */
-export const PAGE = { magic: 0, version: 8, generation: 16, taiSeconds: 24, bootId: 32, wall: 64, slots: 128 } as const;
+export const PAGE = {
+	magic: 0,
+	version: 8,
+	generation: 16,
+	taiSeconds: 24,
+	bootId: 32,
+	wall: 64,
+	pushes: 72,
+	slots: 128,
+} as const;
 
 /**
  * A slot. With h for the host's clock and a for `anchor` (both in nanoseconds), and v for `seconds` and `nanoseconds`, the wall is

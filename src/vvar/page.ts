@@ -67,6 +67,7 @@ const slotOffset = (generation: bigint): number => layout.PAGE.slots + Number(sl
 export class VvarPage {
 	readonly #bytes: Uint8Array;
 	readonly #words: BigUint64Array;
+	readonly #halves: Uint32Array;
 	/** TAI minus UTC of the host, in whole seconds; a wall in a slot shows it to readers of CLOCK_TAI. */
 	readonly #taiSeconds: bigint;
 
@@ -76,6 +77,7 @@ export class VvarPage {
 			throw new RangeError(`A vvar page has ${layout.PAGE_SIZE} bytes, not ${bytes.length}`);
 		this.#bytes = bytes;
 		this.#words = new BigUint64Array(bytes.buffer, bytes.byteOffset, layout.PAGE_SIZE / 8);
+		this.#halves = new Uint32Array(bytes.buffer, bytes.byteOffset, layout.PAGE_SIZE / 4);
 		this.#taiSeconds = taiSeconds;
 		setU64(bytes, layout.PAGE.taiSeconds, taiSeconds);
 		setU32(bytes, layout.PAGE.version, layout.VERSION);
@@ -96,7 +98,10 @@ export class VvarPage {
 
 	/** Makes `clock` the time of every process that maps the page, at its next read. */
 	push(clock: WallClock): void {
-		Atomics.store(this.#words, layout.PAGE.wall / 8, packClock(clock) ?? this.#fillSlot(slotOf(clock)));
+		const packed = packClock(clock);
+		if (packed === Atomics.load(this.#words, layout.PAGE.wall / 8)) return;
+		Atomics.add(this.#halves, layout.PAGE.pushes / 4, 1);
+		Atomics.store(this.#words, layout.PAGE.wall / 8, packed ?? this.#fillSlot(slotOf(clock)));
 	}
 
 	/**

@@ -2,7 +2,7 @@
 import fc, { type Arbitrary } from "fast-check";
 import type { Assembler, Condition } from "../../src/asm/assembler.ts";
 import type { Bits, OperandWidth } from "../../src/asm/encoding.ts";
-import { type Immediate, indexed, Label, type Memory, memory, ripRelative } from "../../src/asm/operands.ts";
+import { anchored, type Immediate, indexed, Label, type Memory, memory, ripRelative } from "../../src/asm/operands.ts";
 import { type Register, REGISTERS_32, REGISTERS_64 } from "../../src/asm/registers.ts";
 import type { OperandFact } from "./oracle.ts";
 
@@ -11,13 +11,13 @@ export type PlaceOf = (label: Label) => number;
 export interface Wanted {
 	readonly emit: (assembler: Assembler) => void;
 	readonly mnemonic: string;
-	/** @param placeOf the address of a label, for rip-relative operands */
+	/** @param placeOf the address of a label, for operands that refer to one */
 	readonly operands: (placeOf: PlaceOf) => readonly OperandFact[];
 	/** Bytes of the immediate, where the manual has a choice. */
 	readonly immediateBytes?: number;
 }
 
-/** What rip-relative operands refer to; the last one stays external. */
+/** What operands refer to; the last one stays external. */
 export const START: Label = new Label("start");
 export const MIDDLE: Label = new Label("middle");
 export const END: Label = new Label("end");
@@ -36,24 +36,23 @@ export const SCALES: readonly (1 | 2 | 4 | 8)[] = [1, 2, 4, 8];
 export const registersOf = (bits: Bits, width: OperandWidth): readonly Register[] =>
 	(width === 64 ? REGISTERS_64 : REGISTERS_32).slice(0, bits === 64 ? 16 : 8);
 
-export const memoryFact = (operand: Memory, placeOf: PlaceOf, size: number): OperandFact =>
-	operand.kind === "memory"
-		? {
-				kind: "memory",
-				base: operand.base?.name ?? "none",
-				index: operand.index?.name ?? "none",
-				scale: operand.scale,
-				displacement: BigInt(operand.displacement),
-				size,
-			}
-		: {
-				kind: "memory",
-				base: "rip",
-				index: "none",
-				scale: 1,
-				displacement: BigInt(placeOf(operand.label) + operand.displacement),
-				size,
-			};
+export const memoryFact = (operand: Memory, placeOf: PlaceOf, size: number): OperandFact => {
+	const plain = { kind: "memory", index: "none", scale: 1, size } as const;
+	const { displacement } = operand;
+	switch (operand.kind) {
+		case "memory": {
+			const { base, index, scale } = operand;
+			const [baseName, indexName] = [base?.name ?? "none", index?.name ?? "none"];
+			return { kind: "memory", base: baseName, index: indexName, scale, displacement: BigInt(displacement), size };
+		}
+		case "rip-relative":
+			return { ...plain, base: "rip", displacement: BigInt(placeOf(operand.label) + displacement) };
+		case "anchored": {
+			const distance = placeOf(operand.label) - placeOf(operand.anchor.label);
+			return { ...plain, base: operand.anchor.register.name, displacement: BigInt(distance + displacement) };
+		}
+	}
+};
 
 const registerFact = (register: Register): OperandFact => ({ kind: "register", name: register.name });
 
@@ -73,6 +72,8 @@ const memoryShape = (bits: Bits): Arbitrary<Shape<Memory>> => {
 	];
 	const label = fc.constantFrom(START, MIDDLE, END, EXTERNAL);
 	const reach = fc.integer({ min: -0x4000_0000, max: 0x4000_0000 });
+	const anchor = fc.record({ register: base, label });
+	shapes.push(fc.tuple(anchor, label, reach).map(([from, target, bytes]) => anchored(from, target, bytes)));
 	if (bits === 64) shapes.push(fc.tuple(label, reach).map(([target, bytes]) => ripRelative(target, bytes)));
 	return fc.oneof(...shapes).map((value) => ({ value, fact: (placeOf, size) => memoryFact(value, placeOf, size) }));
 };
@@ -194,34 +195,35 @@ const test = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> => {
 	}));
 };
 
+const shiftCount = (width: OperandWidth): Arbitrary<number | "cl"> =>
+	fc.oneof(fc.constant("cl" as const), fc.integer({ min: 1, max: width - 1 }));
+
+const countFact = (count: number | "cl"): OperandFact =>
+	count === "cl" ? { kind: "register", name: "cl" } : { kind: "immediate", value: BigInt(count) };
+
 const shift =
 	(operation: "shl" | "shr" | "sar") =>
 	(bits: Bits, width: OperandWidth): Arbitrary<Wanted> =>
-		fc
-			.tuple(registerShape(bits, width), fc.oneof(fc.constant("cl" as const), fc.integer({ min: 1, max: width - 1 })))
-			.map(([to, count]) => ({
-				emit: (assembler) => assembler[operation](to.value, count),
-				mnemonic: operation,
-				operands: (placeOf) => [
-					to.fact(placeOf, 0),
-					count === "cl" ? { kind: "register", name: "cl" } : { kind: "immediate", value: BigInt(count) },
-				],
-			}));
+		fc.tuple(registerShape(bits, width), shiftCount(width)).map(([to, count]) => ({
+			emit: (assembler) => assembler[operation](to.value, count),
+			mnemonic: operation,
+			operands: (placeOf) => [to.fact(placeOf, 0), countFact(count)],
+		}));
 
-const shrd = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> =>
-	fc
-		.tuple(registerShape(bits, width), registerShape(bits, width), fc.integer({ min: 1, max: width - 1 }))
-		.map(([to, from, count]) => ({
-			emit: (assembler) => assembler.shrd(to.value, from.value, count),
-			mnemonic: "shrd",
-			operands: (placeOf) => [to.fact(placeOf, 0), from.fact(placeOf, 0), { kind: "immediate", value: BigInt(count) }],
+const doubleShift =
+	(operation: "shld" | "shrd") =>
+	(bits: Bits, width: OperandWidth): Arbitrary<Wanted> =>
+		fc.tuple(registerShape(bits, width), registerShape(bits, width), shiftCount(width)).map(([to, from, count]) => ({
+			emit: (assembler) => assembler[operation](to.value, from.value, count),
+			mnemonic: operation,
+			operands: (placeOf) => [to.fact(placeOf, 0), from.fact(placeOf, 0), countFact(count)],
 		}));
 
 const unary = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> =>
 	fc
-		.tuple(fc.constantFrom("not", "neg", "mul", "imul", "div", "idiv"), registerShape(bits, width))
+		.tuple(fc.constantFrom("not", "neg", "mul", "imul", "div", "idiv"), shapesOf(bits, width).either)
 		.map(([operation, operand]) => ({
-			emit: (assembler) => assembler.unary(operation, operand.value),
+			emit: (assembler) => assembler.unary(operation, operand.value, width),
 			mnemonic: operation,
 			operands: facts([operand], width / 8),
 		}));
@@ -281,12 +283,14 @@ const cmov = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> => {
 	}));
 };
 
+const stackOperand = (bits: Bits): Arbitrary<Shape<Register | Memory>> => shapesOf(bits, bits).either;
+
 const push = (bits: Bits): Arbitrary<Wanted> =>
 	fc.oneof(
-		registerShape(bits, bits).map((operand) => ({
+		stackOperand(bits).map((operand) => ({
 			emit: (assembler: Assembler) => assembler.push(operand.value),
 			mnemonic: "push",
-			operands: facts([operand], 0),
+			operands: facts([operand], bits / 8),
 		})),
 		immediateOf(bits).map((value) => ({
 			emit: (assembler: Assembler) => assembler.push(Number(value)),
@@ -297,10 +301,17 @@ const push = (bits: Bits): Arbitrary<Wanted> =>
 	);
 
 const pop = (bits: Bits): Arbitrary<Wanted> =>
-	registerShape(bits, bits).map((operand) => ({
+	stackOperand(bits).map((operand) => ({
 		emit: (assembler) => assembler.pop(operand.value),
 		mnemonic: "pop",
-		operands: facts([operand], 0),
+		operands: facts([operand], bits / 8),
+	}));
+
+const int = (): Arbitrary<Wanted> =>
+	fc.integer({ min: 0, max: 255 }).map((vector) => ({
+		emit: (assembler) => assembler.int(vector),
+		mnemonic: "int",
+		operands: () => [{ kind: "immediate", value: BigInt(vector) }],
 	}));
 
 const indirect =
@@ -320,7 +331,19 @@ const rdpid = (bits: Bits): Arbitrary<Wanted> =>
 	}));
 
 /** The methods that emit no instruction of their own, and `jcc`, which labels.test.ts covers. */
-type Directive = "bits" | "label" | "bind" | "align" | "cfaOffset" | "noCaller" | "raw" | "jcc" | "assemble";
+type Directive =
+	| "bits"
+	| "label"
+	| "bind"
+	| "align"
+	| "cfaOffset"
+	| "cfaSaved"
+	| "cfaRestored"
+	| "cfaSignalContext"
+	| "noCaller"
+	| "raw"
+	| "jcc"
+	| "assemble";
 
 /** One arbitrary per method: a new method of the assembler does not compile without one here. */
 const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width: OperandWidth) => Arbitrary<Wanted>> = {
@@ -338,7 +361,8 @@ const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width:
 	shl: shift("shl"),
 	shr: shift("shr"),
 	sar: shift("sar"),
-	shrd,
+	shld: doubleShift("shld"),
+	shrd: doubleShift("shrd"),
 	unary,
 	imul,
 	bt,
@@ -348,7 +372,11 @@ const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width:
 	call: indirect("call"),
 	cmov,
 	ret: () => withoutOperands("ret", (assembler) => assembler.ret()),
+	nop: () => withoutOperands("nop", (assembler) => assembler.nop()),
+	stc: () => withoutOperands("stc", (assembler) => assembler.stc()),
 	syscall: () => withoutOperands("syscall", (assembler) => assembler.syscall()),
+	sysenter: () => withoutOperands("sysenter", (assembler) => assembler.sysenter()),
+	int,
 	int3: () => withoutOperands("int3", (assembler) => assembler.int3()),
 	popf: (bits) => withoutOperands(bits === 64 ? "popfq" : "popfd", (assembler) => assembler.popf()),
 	endbr: (bits) => withoutOperands(`endbr${bits}`, (assembler) => assembler.endbr()),

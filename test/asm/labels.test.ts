@@ -4,8 +4,8 @@ import test from "node:test";
 import fc, { type Arbitrary } from "fast-check";
 import { Assembler, type Condition } from "../../src/asm/assembler.ts";
 import type { Bits } from "../../src/asm/encoding.ts";
-import { Label, memory, ripRelative } from "../../src/asm/operands.ts";
-import { eax, rax, rbp, rsp } from "../../src/asm/registers.ts";
+import { anchored, Label, memory, ripRelative } from "../../src/asm/operands.ts";
+import { eax, ecx, esp, rax, rbp, rsp } from "../../src/asm/registers.ts";
 import { CONDITIONS, jumpMnemonic } from "./arbitraries.ts";
 import { decode, type InstructionFact } from "./oracle.ts";
 
@@ -250,6 +250,33 @@ for (const place of [-0x8000_0000 + 5, 0x7fff_ffff + 5])
 		);
 		assert.deepEqual(fact?.operands, [{ kind: "branch", target: 0x1_0000_0000n + BigInt(place) }]);
 	});
+
+test("an anchored operand counts from its anchor, whichever of the two labels is outside", () => {
+	const [outside, here] = [new Label("outside"), new Label("here")];
+	const property = fc.property(fc.integer({ min: -0x4000_0000, max: 0x4000_0000 }), (place) => {
+		const assembler = new Assembler(32);
+		assembler.nop();
+		assembler.bind(here);
+		assembler.lea(eax, anchored({ register: eax, label: here }, outside, 4));
+		assembler.lea(eax, anchored({ register: esp, label: outside }, here, 4));
+		assembler.lea(eax, anchored({ register: ecx, label: outside }, outside, 4));
+		const facts = decode(
+			assembler.assemble().link(() => place),
+			32,
+		);
+		const displacements = facts.slice(1).map(({ operands }) => {
+			const [, reference] = operands;
+			return reference?.kind === "memory" ? [reference.base, Number(reference.displacement)] : undefined;
+		});
+		const distance = place - 1;
+		assert.deepEqual(displacements, [
+			["eax", distance + 4],
+			["esp", -distance + 4],
+			["ecx", 4],
+		]);
+	});
+	fc.assert(property);
+});
 
 test("a displacement from a bound label can be out of reach", () => {
 	const assembler = new Assembler(64);

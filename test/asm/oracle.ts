@@ -31,6 +31,8 @@ export interface InstructionFact {
 	readonly operands: readonly OperandFact[];
 	/** Bytes of the same form from iced's own encoder, told to use the shortest displacement. */
 	readonly reencoded: Uint8Array;
+	/** The same with a displacement as long as it was. */
+	readonly reencodedAsLong: Uint8Array;
 }
 
 const registerName = (register: Iced.Register): string => iced.Register[register].toLowerCase();
@@ -71,12 +73,16 @@ const operandFact = (instruction: Iced.Instruction, operand: number, bits: Bits)
 	return { kind: "immediate", value: extend(instruction.immediate(operand)) };
 };
 
+const encode = (encoder: Iced.Encoder, instruction: Iced.Instruction, offset: bigint): Uint8Array => {
+	encoder.encode(instruction, offset);
+	return encoder.takeBuffer();
+};
+
 const reencode = (encoder: Iced.Encoder, instruction: Iced.Instruction, offset: bigint): Uint8Array => {
 	// 1: "use a byte, or 32 bits if it does not fit"; without a base there are always 32 bits.
 	if (instruction.memoryBase !== iced.Register.None && !instruction.isIpRelMemoryOperand)
 		instruction.memoryDisplSize = instruction.memoryDisplacement === 0n ? 0 : 1;
-	encoder.encode(instruction, offset);
-	return encoder.takeBuffer();
+	return encode(encoder, instruction, offset);
 };
 
 /** @throws {Error} when iced takes the bytes for anything but valid instructions. */
@@ -99,6 +105,7 @@ export const decode = (bytes: Uint8Array, bits: Bits, address = 0n): readonly In
 				form: iced.Code[instruction.code],
 				bits: CODE_SIZES.get(instruction.codeSize) ?? 0,
 				operands: Array.from({ length: instruction.opCount }, (_, operand) => operandFact(instruction, operand, bits)),
+				reencodedAsLong: encode(encoder, instruction, ip),
 				reencoded: reencode(encoder, instruction, ip),
 			});
 		}

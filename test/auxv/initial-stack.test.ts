@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { AT_ENTRY, AT_NULL, AT_SYSINFO_EHDR, insertEhdr, parseInitialStack } from "../../src/auxv/initial-stack.ts";
+import { insertEntries, parseInitialStack } from "../../src/auxv/initial-stack.ts";
+import { AT_ENTRY, AT_NULL, AT_SYSINFO, AT_SYSINFO_EHDR } from "../../src/auxv/types.ts";
 import { VsyscallError } from "../../src/errors.ts";
 
 const word = fc.bigInt(0n, 2n ** 64n - 1n);
@@ -45,17 +46,19 @@ const parsed = (words: BigUint64Array): Exclude<ReturnType<typeof parseInitialSt
 };
 
 describe("parsing", () => {
-	test("finds the vector, its length and the value of AT_SYSINFO_EHDR", () => {
+	test("finds the vector, its length and the values of AT_SYSINFO_EHDR and AT_SYSINFO", () => {
 		fc.assert(
 			fc.property(stacks(fc.boolean()), (stack) => {
 				const { argv, envp, auxv } = stack;
 				const auxvIndex = 1 + argv.length + 1 + envp.length + 1;
 				const place = auxv.findIndex(([type]) => type === AT_SYSINFO_EHDR);
+				const sysinfo = auxv.findLastIndex(([type]) => type === AT_SYSINFO);
 				assert.deepEqual(parseInitialStack(layOut(stack)), {
 					argc: argv.length,
 					auxvIndex,
 					auxvCount: auxv.length + 1,
 					ehdrIndex: place < 0 ? undefined : auxvIndex + 2 * place + 1,
+					sysinfoIndex: sysinfo < 0 ? undefined : auxvIndex + 2 * sysinfo + 1,
 				});
 			}),
 			{ numRuns: 3000 },
@@ -102,8 +105,8 @@ describe("parsing", () => {
 		);
 	});
 
-	test("does not take the words of a 32-bit stack for counts", () => {
-		// argc 1 and argv[0] in one word.
+	test("does not take two words of a 32-bit stack for one", () => {
+		// argc 1 and argv[0].
 		assert.throws(() => parseInitialStack(BigUint64Array.of(0xffff_d5ab_0000_0001n)), { code: "ERR_VSYSCALL_AUXV" });
 	});
 
@@ -122,13 +125,16 @@ describe("parsing", () => {
 	});
 });
 
-describe("inserting AT_SYSINFO_EHDR", () => {
-	test("puts it first and keeps everything else", () => {
+describe("inserting entries", () => {
+	const types = fc.constantFrom([AT_SYSINFO_EHDR], [AT_SYSINFO, AT_SYSINFO_EHDR]);
+
+	test("puts them first, with the value 0, and keeps everything else", () => {
 		fc.assert(
-			fc.property(stacks(fc.constant(false)), pointer, (stack, ehdr) => {
+			fc.property(stacks(fc.constant(false)), types, (stack, inserting) => {
 				const words = layOut(stack);
-				const inserted = insertEhdr(words, parsed(words), ehdr);
-				const expected = layOut({ ...stack, auxv: [[AT_SYSINFO_EHDR, ehdr], ...stack.auxv], above: [] });
+				const inserted = insertEntries(words, parsed(words), inserting);
+				const entries = inserting.map((type) => [type, 0n] as const);
+				const expected = layOut({ ...stack, auxv: [...entries, ...stack.auxv], above: [] });
 				assert.deepEqual(inserted, expected);
 				assert.deepEqual(words, layOut(stack), "its argument is left alone");
 			}),
@@ -138,21 +144,20 @@ describe("inserting AT_SYSINFO_EHDR", () => {
 
 	test("gives a stack that says so when it is parsed", () => {
 		fc.assert(
-			fc.property(stacks(fc.constant(false)), pointer, (stack, ehdr) => {
+			fc.property(stacks(fc.constant(false)), types, (stack, inserting) => {
 				const words = layOut(stack);
 				const before = parsed(words);
-				const inserted = insertEhdr(words, before, ehdr);
-				const after = parsed(inserted);
-				const { ehdrIndex = 0 } = after;
-				assert.deepEqual(after, { ...before, auxvCount: before.auxvCount + 1, ehdrIndex: before.auxvIndex + 1 });
-				assert.equal(inserted[ehdrIndex], ehdr);
+				const after = parsed(insertEntries(words, before, inserting));
+				assert.equal(after.auxvCount, before.auxvCount + inserting.length);
+				assert.equal(after.auxvIndex, before.auxvIndex);
+				assert.equal(after.ehdrIndex, before.auxvIndex + 2 * inserting.indexOf(AT_SYSINFO_EHDR) + 1);
 			}),
 			{ numRuns: 1000 },
 		);
 	});
 
-	test("moves the stack by 16 bytes, which keeps its alignment", () => {
+	test("moves the stack by two words for each", () => {
 		const words = layOut({ argv: [1n], envp: [], auxv: [], above: [] });
-		assert.equal(insertEhdr(words, parsed(words), 1n).length, words.length + 2);
+		assert.equal(insertEntries(words, parsed(words), [AT_SYSINFO, AT_SYSINFO_EHDR]).length, words.length + 4);
 	});
 });

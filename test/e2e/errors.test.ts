@@ -285,65 +285,6 @@ suite("without /proc", () => {
 	});
 });
 
-const program32 = (): string => build("glibc-32-static", "exit-seven.c");
-
-suite("a 32-bit program", () => {
-	test("is refused under a clock of its own", TIMEOUT, async (t) => {
-		if (!has(t, "gcc")) return;
-		assertOneLine(
-			await vsyscall(["run", "--clock", SHIFTED, "--", program32()]),
-			125,
-			program32(),
-			"32-bit",
-			"--on-failure=warn",
-		);
-	});
-
-	test("is refused as a child, and its parent goes on", TIMEOUT, async (t) => {
-		if (!has(t, "gcc", "bash")) return;
-		const script = `"$0"; echo "ended with $?"; "$0" | cat; echo "\${PIPESTATUS[0]}"; date -u +%Y; exit 3`;
-		const finished = await vsyscall(["run", "--clock", SHIFTED, "--", "bash", "-c", script, program32()]);
-		const lines = finished.stderr.split("\n");
-		assert.equal(lines.length, 3, finished.stderr);
-		for (const line of lines.slice(0, 2)) {
-			assert.ok(line.startsWith("vsyscall: ") && line.includes(program32()) && line.includes("32-bit"), line);
-		}
-		assert.deepEqual([finished.stdout, finished.exitCode], ["ended with 125\n125\n2038\n", 3]);
-	});
-
-	test("is refused when a 64-bit program replaces itself by it", TIMEOUT, async (t) => {
-		if (!has(t, "gcc", "bash")) return;
-		const finished = await vsyscall(["run", "--clock", SHIFTED, "--", "bash", "-c", 'exec "$0"', program32()]);
-		assertOneLine(finished, 125, program32(), "32-bit");
-	});
-
-	test("runs in real time with --on-failure=warn, with one line", TIMEOUT, async (t) => {
-		if (!has(t, "gcc")) return;
-		const finished = await vsyscall(["run", "--clock", SHIFTED, "--on-failure=warn", "--", program32()]);
-		assert.match(finished.stderr, /^vsyscall: [^\n]*32-bit[^\n]*real time\n$/);
-		assert.ok(finished.stderr.includes(program32()));
-		assert.deepEqual([finished.stdout, finished.exitCode], ["4\n", 7]);
-	});
-
-	test("just runs under the default clock", TIMEOUT, async (t) => {
-		if (!has(t, "gcc")) return;
-		assert.deepEqual(await vsyscall(["run", "--", program32()]), {
-			stdout: "4\n",
-			stderr: "",
-			exitCode: 7,
-			signal: null,
-		});
-	});
-
-	test("that starts a 64-bit program has it covered", TIMEOUT, async (t) => {
-		if (!has(t, "gcc")) return;
-		const starter = build("glibc-32-static", "exec-argument.c");
-		const run = ["run", "--clock", SHIFTED, "--on-failure=warn", "--", starter, "/bin/date", "-u", "+%Y"];
-		const finished = await vsyscall(run);
-		assert.deepEqual([finished.stdout, finished.exitCode], ["2038\n", 0]);
-	});
-});
-
 test("a program that only its owner may read is covered or refused", TIMEOUT, async (t) => {
 	if (!isRoot(t) || !has(t, "gcc")) return;
 	const path = join(directory, "execute-only");

@@ -106,6 +106,13 @@ export const PROGRAM_CLOCKS: readonly ClockCase[] = [
 	frozen(startingAt("2038-01-19T03:14:07.123456789Z")),
 ];
 
+/** Clocks for programs whose times have 32 bits: the last second of theirs is 2038-01-19T03:14:07Z. */
+export const NARROW_CLOCKS: readonly ClockCase[] = [
+	yearsAhead(10),
+	startingAt("2038-01-01T00:00:00Z"),
+	frozen(startingAt("2038-01-19T03:14:07.123456789Z")),
+];
+
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 const greatest = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 

@@ -1,5 +1,6 @@
-/** Compiled programs under a clock: each libc and each way of linking, Go, busybox, Java. */
+/** Compiled programs under a clock: each libc and each way of linking, both classes, Go, busybox, Java. */
 import { build, type Toolchain } from "../helpers/fixtures.ts";
+import { type ClockCase, NARROW_CLOCKS, PROGRAM_CLOCKS } from "./programs-clocks.ts";
 import { testProgram } from "./programs-table.ts";
 
 const LIBC: readonly (readonly [name: string, compiler: string, toolchain: Toolchain])[] = [
@@ -18,6 +19,21 @@ for (const [name, compiler, toolchain] of LIBC) {
 		readings: 30,
 	});
 }
+
+for (const [name, toolchain, clocks] of [
+	["C with 32-bit glibc", "glibc-32", NARROW_CLOCKS],
+	["C with static 32-bit glibc", "glibc-32-static", NARROW_CLOCKS],
+	["C with 32-bit glibc and 64-bit times", "glibc-32-time64", PROGRAM_CLOCKS],
+] as const satisfies readonly (readonly [string, Toolchain, readonly ClockCase[]])[]) {
+	testProgram({ name, needs: ["gcc"], command: () => [build(toolchain, "clock-readings.c")], readings: 30, clocks });
+}
+
+testProgram({
+	name: "static 32-bit Go",
+	needs: ["go"],
+	command: () => [build("go-386", "clock-readings.go")],
+	readings: 6,
+});
 
 testProgram({
 	name: "static Go",

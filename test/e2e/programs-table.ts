@@ -24,6 +24,8 @@ export interface Program {
 	/** How many readings it prints. */
 	readonly readings: number;
 	readonly settings?: RunSettings;
+	/** @default PROGRAM_CLOCKS */
+	readonly clocks?: readonly ClockCase[];
 }
 
 /** Runs the program and checks its readings. @returns what it printed */
@@ -39,7 +41,7 @@ const checkRun = async (program: Program, clock: ClockCase, run: () => Promise<F
 
 /** Registers the tests of a program. */
 export const testProgram = (program: Program): void => {
-	for (const clock of PROGRAM_CLOCKS) {
+	for (const clock of program.clocks ?? PROGRAM_CLOCKS) {
 		test(`${program.name} shows the time of ${clock.spec}`, { timeout: 120_000 }, async (t) => {
 			if (!has(t, ...program.needs)) return;
 			const command = program.command();

@@ -78,6 +78,18 @@ const words = (text: string): readonly bigint[] =>
 		.split(/\s+/)
 		.map((word) => BigInt(`0x${word}`));
 
+test("a 32-bit program is entered with the registers that execve leaves", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const program = build("glibc-32-static", "entry-state32.S", ["-nostdlib"]);
+	const command = ["sh", "-c", '"$0" | od -An -v -tx4 -w4', program];
+	const shown = words((await runUnder(SHIFTED, command)).stdout);
+	const expected = words(execFileSync("sh", command.slice(1), { encoding: "utf8" }));
+	const STACK_POINTER = 7;
+	assert.equal(shown.length, 144);
+	assert.equal((shown[STACK_POINTER] ?? 1n) % 16n, 0n);
+	assert.deepEqual(shown.toSpliced(STACK_POINTER, 1), expected.toSpliced(STACK_POINTER, 1));
+});
+
 test("a program is entered with the registers that execve leaves", TIMEOUT, async (t) => {
 	if (!has(t, "gcc")) return;
 	const program = build("glibc-static", "entry-state.S", ["-nostdlib"]);

@@ -3,65 +3,24 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { build } from "../helpers/fixtures.ts";
 import { has } from "../helpers/requirements.ts";
-import { assertNothingLeft, type Finished, native, runUnder, startVsyscall } from "../helpers/vsyscall.ts";
+import { native, runUnder } from "../helpers/vsyscall.ts";
 import { cleanOutput } from "./programs-clocks.ts";
+import {
+	assertSame,
+	HOUR_MS,
+	KINDS,
+	natively as nativelyOf,
+	type Outcome,
+	STEP_SECONDS,
+	under as underOf,
+} from "./wall-waits-outcomes.ts";
 
 const TIMEOUT = { timeout: 120_000 };
-const KINDS = [
-	"cond",
-	"sem",
-	"mutex",
-	"rwlock",
-	"nanosleep",
-	"tai",
-	"futex",
-	"lock-pi",
-	"lock-pi2",
-	"requeue-pi",
-	"waitv",
-	"futex-wait",
-	"mq-receive",
-	"mq-send",
-	"timerfd",
-	"timer",
-	"timer-tai",
-] as const;
 
-interface Outcome {
-	/** What the call returned, or -errno. */
-	readonly result: number;
-	/** Signals that a handler got. */
-	readonly handled: number;
-	/** How long it took. */
-	readonly ms: number;
-}
-
-const HOUR_MS = 3_600_000;
-const STEP_SECONDS = 7200;
-
-const outcomeOf = (text: string): Outcome => JSON.parse(text) as Outcome;
-
-const natively = async (...args: readonly string[]): Promise<Outcome> =>
-	outcomeOf(cleanOutput(await native([build("glibc", "wall-waits.c"), ...args])));
-
-/** Runs commands under clocks at the same time: they wait, and cost nothing. */
-const together = async (clocks: readonly string[], command: readonly string[]): Promise<readonly Finished[]> => {
-	const started = clocks.map((clock) => startVsyscall(["run", "--clock", clock, "--", ...command]));
-	const finished = await Promise.all(started.map((run) => run.finished));
-	for (const { mark } of started) await assertNothingLeft(mark);
-	return finished;
-};
-
-const under = async (clocks: readonly string[], ...args: readonly string[]): Promise<readonly Outcome[]> =>
-	(await together(clocks, [build("glibc", "wall-waits.c"), ...args])).map((run) => outcomeOf(cleanOutput(run)));
-
-const assertSame = (found: Outcome, expected: Outcome): void => {
-	const { ms, ...facts } = found;
-	const { ms: expectedMs, ...expectedFacts } = expected;
-	assert.deepEqual(facts, expectedFacts);
-	// Other programs may keep either waiting; what does not convert waits 0 ms or years.
-	assert.ok(ms >= expectedMs / 2 && ms < expectedMs + 5000, `${ms} ms, natively ${expectedMs} ms`);
-};
+const waits = (): string => build("glibc", "wall-waits.c");
+const natively = (...args: readonly string[]): Promise<Outcome> => nativelyOf(waits(), ...args);
+const under = (clocks: readonly string[], ...args: readonly string[]): Promise<readonly Outcome[]> =>
+	underOf(clocks, waits(), ...args);
 
 for (const kind of KINDS) {
 	describe(kind, () => {
@@ -105,7 +64,7 @@ for (const kind of KINDS) {
 		test("misses no step: 100 that come while the wait begins", TIMEOUT, async (t) => {
 			if (!has(t, "gcc")) return;
 			const text = cleanOutput(
-				await runUnder("+10y", [build("glibc", "wall-waits.c"), kind, String(HOUR_MS), "storm", "100"], {
+				await runUnder("+10y", [waits(), kind, String(HOUR_MS), "storm", "100"], {
 					timeoutMs: 110_000,
 				}),
 			);
@@ -116,7 +75,7 @@ for (const kind of KINDS) {
 
 test("all of them at once, in one run whose clock all of them set", TIMEOUT, async (t) => {
 	if (!has(t, "gcc")) return;
-	const program = build("glibc", "wall-waits.c");
+	const program = waits();
 	const commands = KINDS.map((kind) => `${program} ${kind} ${HOUR_MS} storm 30 &`).join(" ");
 	const output = cleanOutput(await runUnder("+10y", ["sh", "-c", `${commands} wait`], { timeoutMs: 110_000 }));
 	const outcomes = output.trim().split("\n");
@@ -126,7 +85,7 @@ test("all of them at once, in one run whose clock all of them set", TIMEOUT, asy
 
 test("a deadline that never comes under a wall that stands does not end", TIMEOUT, async (t) => {
 	if (!has(t, "gcc", "timeout")) return;
-	const program = build("glibc", "wall-waits.c");
+	const program = waits();
 	for (const kind of ["cond", "nanosleep", "timerfd", "timer", "mq-receive"]) {
 		const { exitCode, stdout } = await runUnder("frozen", ["timeout", "1", program, kind, "100"]);
 		assert.deepEqual([kind, exitCode, stdout], [kind, 124, ""]);

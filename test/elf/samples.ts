@@ -19,6 +19,7 @@ export const image32 = (): Uint8Array => {
 		functions,
 		notes: [{ name: "Linux", type: NT_LINUX_VERSION, description: Uint8Array.of(0, 3, 5, 0) }],
 		textSize: 32,
+		entry: undefined,
 		frames: functions.map(({ start, size }) => ({
 			start,
 			length: size,

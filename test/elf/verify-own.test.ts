@@ -28,9 +28,9 @@ const FUNCTIONS: readonly HostFunction[] = [
 ];
 
 const ownImage = (functions: readonly HostFunction[] = FUNCTIONS): Uint8Array =>
-	buildImage({ functions, coarse: undefined, fine: undefined, hasRdpid: false }).bytes;
+	buildImage({ bits: 64, functions, coarse: undefined, fine: undefined, hasRdpid: false }).bytes;
 
-const { DT_HASH, DT_GNU_HASH, PT_NOTE, PT_GNU_STACK } = constants;
+const { DT_HASH, DT_GNU_HASH, PT_LOAD, PT_NOTE, PT_GNU_STACK } = constants;
 const SHF_WRITE_FLAG = 8;
 
 const DAMAGES: readonly Damage[] = [
@@ -98,6 +98,8 @@ const DAMAGES: readonly Damage[] = [
 		"landing-pads",
 		(image) => image.u8(Number(image.elf.symbols[image.symbolIndex("time")]?.value), 0x90),
 	],
+	["an entry point", "entry-point", (image) => image.u64(24, 0x400)],
+	["bss", "load-or-pages-more", (image) => image.u64(image.segment(PT_LOAD) + 40, 0x7f00)],
 	[
 		"a frame that ends early",
 		"frames-cover-exports",
@@ -120,6 +122,43 @@ const DAMAGES: readonly Damage[] = [
 	],
 ];
 
+const FUNCTIONS_32: readonly HostFunction[] = ["clock_gettime", "clock_gettime64", "gettimeofday", "time"].map(
+	(name, index) => hostFunction(`__vdso_${name}`, "global", 0x700 + index * 0x100),
+);
+
+const ownImage32 = (functions: readonly HostFunction[] = FUNCTIONS_32): Uint8Array =>
+	buildImage({ bits: 32, functions, coarse: undefined, fine: undefined, hasRdpid: false }).bytes;
+
+const placeOf = (image: EditedImage, name: string): number => Number(image.elf.symbols[image.symbolIndex(name)]?.value);
+const NO_FRAME_RULES = 0x52;
+
+/** What only an image of i386 can have wrong. */
+const DAMAGES_32: readonly Damage[] = [
+	["no entry point", "entry-point", (image) => image.u32(24, 0)],
+	[
+		"an entry point behind the first push",
+		"entry-point",
+		(image) => image.u32(24, placeOf(image, "__kernel_vsyscall") + 1),
+	],
+	[
+		"a sigreturn of another number",
+		"signal-returns",
+		(image) => image.u8(placeOf(image, "__kernel_sigreturn") + 2, 0xad),
+	],
+	[
+		"a sigreturn that is no frame of a signal",
+		"signal-returns",
+		(image) => {
+			const augmentation = Buffer.from(image.bytes).indexOf("zRS\0");
+			image.u8(augmentation + 2, NO_FRAME_RULES);
+		},
+		["frame-table", "frames-in-code", "frames-cover-exports"],
+	],
+	["a function without endbr32", "landing-pads", (image) => image.u8(placeOf(image, "__vdso_time"), 0x90)],
+	["the landing pad of 64-bit code", "landing-pads", (image) => image.u8(placeOf(image, "__vdso_time") + 3, 0xfa)],
+	["the machine of x32", "machine", (image) => image.u16(18, constants.EM_X86_64)],
+];
+
 const brokenRules = (bytes: Uint8Array): readonly string[] => [
 	...new Set(verifyImage(bytes, "own").map(({ rule }) => rule)),
 ];
@@ -134,16 +173,27 @@ describe("rules of an image of ours", () => {
 			assert.deepEqual(verifyImage(ownImage(functions), "own"), []));
 	}
 
-	for (const [what, rule, damage, others = []] of DAMAGES) {
-		test(`${rule}: ${what}`, () => {
-			const image = new EditedImage(ownImage());
-			damage(image);
-			assert.deepEqual(brokenRules(image.bytes).toSorted(), [rule, ...others].toSorted());
-		});
-	}
+	for (const [host, functions] of [
+		["of a kernel", FUNCTIONS_32],
+		["without a vDSO", []],
+	] as const)
+		test(`the 32-bit image for a host ${host} keeps them`, () =>
+			assert.deepEqual(verifyImage(ownImage32(functions), "own"), []));
+
+	for (const [bits, damages, makeImage] of [
+		[64, DAMAGES, ownImage],
+		[32, DAMAGES_32, ownImage32],
+	] as const)
+		for (const [what, rule, damage, others = []] of damages) {
+			test(`${rule}: ${what}, ${bits} bits`, () => {
+				const image = new EditedImage(makeImage());
+				damage(image);
+				assert.deepEqual(brokenRules(image.bytes).toSorted(), [rule, ...others].toSorted());
+			});
+		}
 
 	test("every rule has an image that breaks it", () => {
-		const tested = new Set(DAMAGES.map(([, rule]) => rule));
+		const tested = new Set([...DAMAGES, ...DAMAGES_32].map(([, rule]) => rule));
 		const host = new Set(RULES.host.map(({ name }) => name));
 		assert.deepEqual(
 			RULES.own.map(({ name }) => name).filter((name) => !host.has(name) && !tested.has(name)),

@@ -19,8 +19,11 @@ export type Toolchain =
 	| "musl-static"
 	| "glibc-32"
 	| "glibc-32-static"
+	| "glibc-32-time64"
+	| "glibc-32-no-pie"
 	| "c++"
 	| "go"
+	| "go-386"
 	| "java";
 
 const COMMANDS: Readonly<Record<Toolchain, (source: string, output: string) => readonly string[]>> = {
@@ -31,8 +34,12 @@ const COMMANDS: Readonly<Record<Toolchain, (source: string, output: string) => r
 	"musl-static": (source, output) => ["musl-gcc", "-O1", "-g", "-pthread", "-static", "-o", output, source],
 	"glibc-32": (source, output) => ["gcc", "-m32", "-O1", "-g", "-pthread", "-o", output, source],
 	"glibc-32-static": (source, output) => ["gcc", "-m32", "-O1", "-g", "-pthread", "-static", "-o", output, source],
+	"glibc-32-time64": (source, output) =>
+		`gcc -m32 -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64 -O1 -g -pthread -o ${output} ${source}`.split(" "),
+	"glibc-32-no-pie": (source, output) => ["gcc", "-m32", "-O1", "-g", "-no-pie", "-o", output, source],
 	"c++": (source, output) => ["g++", "-O1", "-g", "-pthread", "-fnon-call-exceptions", "-o", output, source],
 	go: (source, output) => ["go", "build", "-o", output, source],
+	"go-386": (source, output) => ["env", "GOARCH=386", "go", "build", "-o", output, source],
 	java: (source, output) => ["javac", "-d", output, source],
 };
 

@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import * as linux from "../../src/linux/constants.ts";
 import { rawSyscall, syscallResult, viewMemory } from "../../src/linux/ffi.ts";
 import { createMemoryFile, fillFile, mapCode, mapShared, sealAgainstWriting } from "../../src/linux/memfd.ts";
-import { SYS_mprotect } from "../../src/vdso/kernel-calls.ts";
+import { NUMBERS } from "../../src/syscalls/numbers.ts";
 import { callable } from "../vdso/machine.ts";
 
 const PAGE = 4096;
@@ -67,7 +67,7 @@ describe("a sealed file", () => {
 		if (!isSealed) return t.skip("Linux 5.1 brought F_SEAL_FUTURE_WRITE");
 		const later = map(fd, linux.PROT_READ, linux.MAP_SHARED);
 		assert.ok(later > 0);
-		assert.equal(syscallResult(SYS_mprotect, later, PAGE, readWrite), -EACCES);
+		assert.equal(syscallResult(NUMBERS["x86-64"].mprotect, later, PAGE, readWrite), -EACCES);
 	});
 
 	test("refuses to map a read-only descriptor writable", () => {

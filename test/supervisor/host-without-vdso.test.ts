@@ -15,6 +15,7 @@ import { readMemory, writeMemory } from "../../src/linux/remote-memory.ts";
 import { spawn } from "../../src/linux/spawn.ts";
 import type { ExitStatus } from "../../src/supervisor/exit-status.ts";
 import { Installer } from "../../src/supervisor/install/install.ts";
+import { Kits } from "../../src/supervisor/install/kits.ts";
 import { PageFile } from "../../src/supervisor/install/page-file.ts";
 import { Supervisor } from "../../src/supervisor/supervisor.ts";
 import { nanoseconds } from "../../src/units.ts";
@@ -24,7 +25,7 @@ import { build, type Toolchain } from "../helpers/fixtures.ts";
 import { has } from "../helpers/requirements.ts";
 
 const TEN_DAYS: WallClock = { kind: "offset", offset: nanoseconds(864_000_000_000_000n) };
-const NO_VDSO: HostVdso = { functions: [], coarse: undefined, fine: undefined, hasRdpid: false };
+const NO_VDSO: HostVdso = { bits: 64, functions: [], coarse: undefined, fine: undefined, hasRdpid: false };
 
 /** Takes AT_SYSINFO_EHDR out of the auxiliary vector: what follows it moves up. */
 const hideVdso = (tid: number): void => {
@@ -53,7 +54,14 @@ const supervise = async (
 ): Promise<{ status: ExitStatus | undefined; reports: string[] }> => {
 	const image = buildImage(host);
 	const pageFile = new PageFile({ image, clock: TEN_DAYS, taiSeconds: 0n });
-	const installer = new Installer({ image, pageFile, roomFor: () => undefined });
+	// Without bytes the host's image has no room for stage 1.
+	const kits = new Kits({
+		host: { vdso: host, bytes: new Uint8Array(0) },
+		image,
+		pageFile,
+		buildNarrow: () => assert.fail("no program here is a 32-bit one"),
+	});
+	const installer = new Installer({ kits, pageFile });
 	const start = installer.start.bind(installer);
 	installer.start = (tid) => {
 		if (hidesVdso) hideVdso(tid);
@@ -62,7 +70,6 @@ const supervise = async (
 	const reports: string[] = [];
 	const supervisor = new Supervisor({
 		installer,
-		pageFile,
 		onFailure: "refuse",
 		isMeant: () => true,
 		hasForeignChildren: false,

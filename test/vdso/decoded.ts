@@ -131,7 +131,9 @@ export const codeBlocks = (image: Image): readonly CodeBlock[] => {
 	if (frames === undefined) throw new Error("No PT_GNU_EH_FRAME");
 	return frames.descriptions.map((frame) => {
 		const start = Number(frame.start);
-		const symbol = elf.symbols.find(({ type, value }) => type === STT_FUNC && value === frame.start);
+		// The frame of a signal begins a byte in front of the function.
+		const first = frame.start + (frame.isSignalFrame ? 1n : 0n);
+		const symbol = elf.symbols.find(({ type, value }) => type === STT_FUNC && value === first);
 		const other = start === image.installerOffset ? "installer" : `stub at ${start.toString(16)}`;
 		return {
 			name: symbol?.name.replace("__vdso_", "") ?? other,

@@ -15,7 +15,7 @@ import { buildImage, type Image } from "../../src/vdso/image.ts";
 import { LinkPage } from "../../src/vdso/link-page.ts";
 import * as layout from "../../src/vvar/layout.ts";
 import { codeBlocks } from "./decoded.ts";
-import { FULL_HOST } from "./hosts.ts";
+import { FULL_HOST, hostFunction } from "./hosts.ts";
 
 const DIRECTORY = fileURLToPath(new URL("../../../test/vdso/golden/", import.meta.url));
 const isUpdate = process.env["UPDATE_GOLDEN"] === "1";
@@ -29,18 +29,49 @@ const pageSymbols = (host: HostVdso, image: Image): ReadonlyMap<number, string> 
 	// The file has the vvar page where the mapping has the link page.
 	symbols.set(linkPage, `${symbols.get(linkPage) ?? ""}|link|vvar in the file`);
 	for (const [name, offset] of Object.entries(layout.PAGE)) symbols.set(page + offset, `vvar.${name}`);
+	if (host.bits === 32) symbols.set(page + layout.PAGE.wall + 4, "vvar.wall, high");
 	symbols.set(page, "vvar");
 	return symbols;
 };
 
+/** `[ebx+0x3457]` */
+const BASED = /\[(e[a-z]{2})\+(0x[0-9a-f]+)\]/;
+
+/** Names what 32-bit code reaches from the address of an instruction of its own, which `call` and `pop` have put into a register. */
+const anchoredText = (symbolOf: (place: number) => string | undefined) => {
+	const anchors = new Map<string, number>();
+	let last: { readonly text: string; readonly next: number } | undefined;
+	return (text: string, place: number, length: number): string => {
+		const popped = /^pop (\w+)$/.exec(text)?.[1];
+		if (popped !== undefined && last?.text.startsWith("call ") === true && last.next === place)
+			anchors.set(popped, place);
+		last = { text, next: place + length };
+		const [operand, register = "", displacement = ""] = BASED.exec(text) ?? [];
+		const symbol = symbolOf((anchors.get(register) ?? Number.NaN) + Number(displacement));
+		if (operand === undefined || symbol === undefined) return text;
+		// A register is an anchor until it gets what its word holds.
+		if (text.startsWith(`mov ${register}, `)) anchors.delete(register);
+		return text.replace(operand, `[${register} -> ${symbol}]`);
+	};
+};
+
 /** One instruction per line: its offset in the function, and its text with symbols; the target of a jump as an offset. */
-const listing = (code: Uint8Array, start: number, symbolOf: (place: number) => string | undefined): string => {
+const listing = (
+	code: Uint8Array,
+	start: number,
+	symbolOf: (place: number) => string | undefined,
+	bits: 32 | 64 = 64,
+): string => {
+	const named = bits === 32 ? anchoredText(symbolOf) : (text: string): string => text;
 	const nameOf = (address: bigint): string | undefined => {
 		const place = Number(address);
 		return place >= start && place < start + code.length ? `+${(place - start).toString(16)}` : symbolOf(place);
 	};
-	return disassemble(code, 64, BigInt(start), nameOf)
-		.map(({ offset, text }) => `${offset.toString(16).padStart(4)}  ${text}\n`)
+	return disassemble(code, bits, BigInt(start), nameOf)
+		.map(({ offset, bytes, text }) => {
+			const line = named(text, start + offset, bytes.length);
+			return `${offset.toString(16).padStart(4)}  ${line}\n`;
+		})
 		.join("");
 };
 
@@ -55,11 +86,27 @@ const assertGolden = (name: string, text: string): void => {
 	assert.equal(text, readFileSync(file, "utf8"), `${name} has changed: review, then run with UPDATE_GOLDEN=1`);
 };
 
+const HOST_32: HostVdso = {
+	...FULL_HOST,
+	bits: 32,
+	functions: [
+		...["__kernel_vsyscall", "__kernel_sigreturn", "__kernel_rt_sigreturn"].map((name, index) =>
+			hostFunction(name, 0x600 + 0x10 * index, { version: "LINUX_2.5" }),
+		),
+		...["clock_gettime", "clock_gettime64", "gettimeofday", "time", "getcpu", "clock_getres"].map((name, index) =>
+			hostFunction(`__vdso_${name}`, 0x700 + 0x100 * index),
+		),
+	],
+};
+
 const VARIANTS: readonly (readonly [suffix: string, host: HostVdso, only: RegExp])[] = [
 	["", FULL_HOST, /./],
 	[".no-layout", { ...FULL_HOST, coarse: undefined, fine: undefined }, /^(clock_gettime|time|ask-host)$/],
 	[".no-rdpid", { ...FULL_HOST, hasRdpid: false }, /^getcpu$/],
-	[".no-vdso", { functions: [], coarse: undefined, fine: undefined, hasRdpid: false }, /^installer$|^stub/],
+	[".i386", HOST_32, /./],
+	[".i386.no-layout", { ...HOST_32, coarse: undefined, fine: undefined }, /^(clock_gettime64|time|ask-host)$/],
+	[".i386.no-rdpid", { ...HOST_32, hasRdpid: false }, /^getcpu$/],
+	[".no-vdso", { bits: 64, functions: [], coarse: undefined, fine: undefined, hasRdpid: false }, /^installer$|^stub/],
 ];
 
 const INTERNAL = ["ask-host", "drifting-realtime", "drifting-tai", "drifting-coarse"];
@@ -80,14 +127,15 @@ for (const [suffix, host, only] of VARIANTS) {
 	for (const block of named.filter(({ name }) => only.test(name))) {
 		const name = `${block.name.startsWith("stub") ? `stub-${stubs++}` : block.name}${suffix}`;
 		test(`${name} is the code that was reviewed`, () => {
-			assertGolden(name, listing(image.bytes.subarray(block.start, block.end), block.start, symbolOf));
+			assertGolden(name, listing(image.bytes.subarray(block.start, block.end), block.start, symbolOf, host.bits));
 		});
 	}
 }
 
 test("stage 1 is the code that was reviewed", () => {
 	// Lengths that change with every function of the image.
-	const bootstrap = assembleBootstrap({ installerOffset: 0xabc, nonce: { offset: 0x123, word: 0x456789 } });
+	const nonce = { offset: 0x123, word: 0x456789 };
+	const bootstrap = assembleBootstrap({ bits: 64, installerOffset: 0xabc, mappingLength: 0x5000, nonce });
 	assertGolden(
 		"bootstrap",
 		listing(bootstrap.code, 0, () => undefined),

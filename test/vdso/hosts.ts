@@ -54,6 +54,7 @@ export const FINE_6_1: HostFineClocks = {
 
 /** Linux 7.2 and later. */
 export const FULL_HOST: HostVdso = {
+	bits: 64,
 	functions: [
 		...OWN_PAIRS,
 		...hostPair("getrandom", 0xd00),
@@ -68,10 +69,10 @@ export const FULL_HOST: HostVdso = {
 /** Name and host of every variant that the image must be right for. */
 export const SYNTHETIC_HOSTS: readonly (readonly [string, HostVdso])[] = [
 	["a full host", FULL_HOST],
-	["a host without any vDSO", { functions: [], coarse: undefined, fine: undefined, hasRdpid: true }],
+	["a host without any vDSO", { bits: 64, functions: [], coarse: undefined, fine: undefined, hasRdpid: true }],
 	[
 		"a host without any vDSO on an old processor",
-		{ functions: [], coarse: undefined, fine: undefined, hasRdpid: false },
+		{ bits: 64, functions: [], coarse: undefined, fine: undefined, hasRdpid: false },
 	],
 	["a host whose data pages were not recognised", { ...FULL_HOST, coarse: undefined, fine: undefined }],
 	["a host whose fine clocks were not recognised", { ...FULL_HOST, fine: undefined }],
@@ -83,6 +84,7 @@ export const SYNTHETIC_HOSTS: readonly (readonly [string, HostVdso])[] = [
 	[
 		"a host with the four functions of Linux 3.0",
 		{
+			bits: 64,
 			functions: OWN_PAIRS.filter(({ name }) => !name.endsWith("clock_getres")),
 			coarse: { sequence: -0x3f80, realtime: -0x3f10, monotonic: -0x3f00, realtimeSeconds: -0x3f60 },
 			fine: FINE_6_1,

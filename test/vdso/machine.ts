@@ -3,7 +3,8 @@ import { createRequire } from "node:module";
 import type { Code } from "../../src/asm/code.ts";
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, SYS_mmap } from "../../src/linux/constants.ts";
 import { checkedSyscall, viewMemory } from "../../src/linux/ffi.ts";
-import { PROT_EXEC, SYS_mprotect } from "../../src/vdso/kernel-calls.ts";
+import { NUMBERS } from "../../src/syscalls/numbers.ts";
+import { PROT_EXEC } from "../../src/vdso/kernel-calls.ts";
 
 interface Koffi {
 	proto(declaration: string): unknown;
@@ -32,11 +33,11 @@ export const mapMemory = (length: number): bigint =>
 	BigInt(checkedSyscall("mmap", SYS_mmap, 0, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 
 export const makeExecutable = (address: bigint, length: number): void => {
-	checkedSyscall("mprotect", SYS_mprotect, address, length, PROT_READ | PROT_EXEC);
+	checkedSyscall("mprotect", NUMBERS["x86-64"].mprotect, address, length, PROT_READ | PROT_EXEC);
 };
 
 export const makeReadOnly = (address: bigint, length: number): void => {
-	checkedSyscall("mprotect", SYS_mprotect, address, length, PROT_READ);
+	checkedSyscall("mprotect", NUMBERS["x86-64"].mprotect, address, length, PROT_READ);
 };
 
 const PAGE_SIZE = 4096;

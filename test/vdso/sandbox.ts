@@ -115,6 +115,7 @@ export type KnownLayout = "fine" | "fine without max_cycles" | "coarse" | "none"
 
 /** What the fake host has. */
 export const fakeHost = (layout: KnownLayout): HostVdso => ({
+	bits: 64,
 	functions: OWN_FUNCTIONS.flatMap((name) => [
 		{ name: `__vdso_${name}`, binding: "global", version: "LINUX_2.6", offset: CODE_OFFSETS[name] } as const,
 		{ name, binding: "weak", version: "LINUX_2.6", offset: CODE_OFFSETS[name] } as const,

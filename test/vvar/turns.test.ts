@@ -126,7 +126,7 @@ describe("a page is refused", () => {
 		[
 			"of version 1",
 			frozenPage((bytes) => bytes.set([1], layout.PAGE.version)),
-			/^a page of another version: 1, and this release has 2; make the clock again$/,
+			/^a page of another version: 1, and this release has 3; make the clock again$/,
 		],
 		[
 			"whose word has 10^9 nanoseconds",

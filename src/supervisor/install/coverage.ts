@@ -13,11 +13,12 @@ import { readRegisters, resume } from "../../linux/ptrace.ts";
 import { Registers } from "../../linux/registers.ts";
 import { errnoName } from "../../linux/syscall-error.ts";
 import type { RequestedMode } from "../../vsyscall/mode.ts";
-import type { InstallFailure, Installer, PendingInstall } from "./install.ts";
-import type { PageFile } from "./page-file.ts";
+import { is32Bit } from "./exec-stop.ts";
+import type { Installer, PendingInstall } from "./install.ts";
 import { droppedPrivileges, programName } from "../process-facts.ts";
 import { type ProvidedFiles, provideFiles } from "./provided-files.ts";
 import { describeMapFailure, endProcess, NO_PAGE_IN_32_BIT } from "./refusal.ts";
+import { type InstallFailure, meaningOfFault, meaningOfStop } from "./stop-meaning.ts";
 import type { CallRemotely } from "../remote-call.ts";
 
 /** What happens to a process that cannot be covered. */
@@ -25,12 +26,9 @@ export type OnFailure = "refuse" | "warn";
 
 export interface CoverageOptions {
 	readonly installer: Installer;
-	readonly pageFile: PageFile;
 	readonly onFailure: OnFailure;
 	/** Whether a process that has executed a program is to be covered at all. */
 	readonly isMeant: (tid: number) => boolean;
-	/** The time that was asked for is the host's: a process that is not covered loses nothing. */
-	readonly isHostClock: boolean;
 	/** What was asked for the vsyscall page. */
 	readonly mode: RequestedMode;
 	/** One line for the user, without "vsyscall: " and newline. */
@@ -80,13 +78,14 @@ export class Coverage {
 	/** Whether a stopped process is in the middle of its install. */
 	isUnderWay(tid: number): boolean {
 		const started = this.#started.get(tid);
-		return started !== undefined && this.#options.installer.isUnderWay(tid, started.pending);
+		if (started === undefined || !readRegisters(tid, this.#registers)) return false;
+		return meaningOfStop(tid, started.pending, this.#registers) !== "over";
 	}
 
 	/** An exec stop. Resumes the process. */
 	exec(tid: number): void {
 		this.#started.delete(tid);
-		const { installer, isHostClock, isMeant, mode, report, trace, isLead, uncovered } = this.#options;
+		const { installer, isMeant, mode, report, trace, isLead, uncovered } = this.#options;
 		const dropped = droppedPrivileges(tid);
 		if (dropped !== undefined) report(`${nameOf(tid)} ${dropped}`);
 		if (!isMeant(tid)) {
@@ -94,6 +93,9 @@ export class Coverage {
 			uncovered(tid, undefined);
 			resume(tid, 0);
 			return;
+		}
+		if (isLead(tid) && mode !== "auto" && mode !== "none" && this.#is32Bit(tid)) {
+			return this.#fail(tid, NO_PAGE_IN_32_BIT);
 		}
 		const result = installer.start(tid);
 		switch (result.kind) {
@@ -103,16 +105,13 @@ export class Coverage {
 				return;
 			case "dead":
 				return;
-			case "not-64-bit":
-				if (isLead(tid) && mode !== "auto" && mode !== "none") return this.#fail(tid, NO_PAGE_IN_32_BIT);
-				if (!isHostClock) return this.#fail(tid, "is a 32-bit program, which this release does not cover");
-				trace(`${nameOf(tid)} is a 32-bit program: real time`);
-				uncovered(tid, undefined);
-				resume(tid, 0);
-				return;
 			case "failed":
 				return this.#fail(tid, `could not be covered: ${result.reason}`);
 		}
+	}
+
+	#is32Bit(tid: number): boolean {
+		return readRegisters(tid, this.#registers) && is32Bit(this.#registers);
 	}
 
 	/** A signal that may be how an install stops. @returns whether it was, and the process has been dealt with */
@@ -120,11 +119,9 @@ export class Coverage {
 		const started = this.#started.get(tid);
 		if (started === undefined || !INSTALL_SIGNALS.has(signal)) return false;
 		if (!readRegisters(tid, this.#registers)) return true;
-		const { installer, report } = this.#options;
+		const { report } = this.#options;
 		const isFault = signal === linux.SIGBUS || signal === linux.SIGSEGV;
-		const meaning = isFault
-			? installer.meaningOfFault(started.pending, this.#registers)
-			: installer.meaningOfStop(started.pending, this.#registers);
+		const meaning = (isFault ? meaningOfFault : meaningOfStop)(tid, started.pending, this.#registers);
 		if (meaning === "done") this.#enter(tid);
 		if (typeof meaning === "object") this.#installFailed(tid, started, meaning);
 		if (meaning === "over") this.#started.delete(tid);
@@ -158,14 +155,15 @@ export class Coverage {
 	}
 
 	#installFailed(tid: number, started: Started, failure: InstallFailure): void {
-		const { installer, pageFile, trace, callRemotely } = this.#options;
+		const { installer, trace, callRemotely } = this.#options;
+		const { files, wordSize } = started.pending.kit;
 		// That is tried once.
 		if (failure.at === "map" || started.hasProvidedFiles) return this.#fail(tid, describeMapFailure(failure.errno));
 		trace(`${nameOf(tid)} cannot open our file (${errnoName(failure.errno)}): it is given a descriptor`);
 		started.hasProvidedFiles = true;
-		const { instruction, scratch } = installer.placeForCalls(started.pending);
-		const script = provideFiles({ tid, stale: failure.stale, scratch, pageFile });
-		callRemotely(tid, instruction, script, (result) => this.#filesProvided(tid, started, result));
+		const { place, scratch } = installer.placeForCalls(started.pending);
+		const script = provideFiles({ tid, stale: failure.stale, scratch, files, wordSize });
+		callRemotely(tid, place, script, (result) => this.#filesProvided(tid, started, result));
 	}
 
 	#filesProvided(tid: number, { pending }: Started, result: ProvidedFiles): void {

@@ -10,12 +10,13 @@
  * Both stages run under the other tracer: strace shows their system calls as the first ones of the program. PTRACE_SYSCALL is not
  * stopped, or strace would be ten times as slow; a tracer that uses that alone is not helped.
  */
-import { AT_RANDOM, PTRACE_GETREGS, PTRACE_POKEDATA, PTRACE_SETREGS, SYS_ptrace } from "../../linux/constants.ts";
+import { AT_RANDOM } from "../../auxv/types.ts";
+import { PTRACE_GETREGS, PTRACE_POKEDATA, PTRACE_SETREGS } from "../../linux/constants.ts";
 import { readStatusField } from "../../linux/proc-file.ts";
 import { resume, resumeToSyscall, writeRegisters } from "../../linux/ptrace.ts";
 import { type RegisterName, Registers } from "../../linux/registers.ts";
 import { readMemory, writeMemory } from "../../linux/remote-memory.ts";
-import { auxvEntry } from "./image-address.ts";
+import { savedAuxv } from "./image-address.ts";
 import type { ForeignInstall, Installer } from "./install.ts";
 import type { CallRemotely, RemoteCall, RemoteScript } from "../remote-call.ts";
 
@@ -55,7 +56,7 @@ const random = new BigUint64Array(1);
 
 /** The kernel's random word for the program that a process runs: under gdb the addresses of all programs are the same. */
 const randomWord = (pid: number): bigint | undefined => {
-	const address = auxvEntry(pid, AT_RANDOM);
+	const address = savedAuxv(pid)?.get(AT_RANDOM);
 	if (address === undefined) return undefined;
 	return readMemory(pid, address, new Uint8Array(random.buffer)) === random.byteLength ? random[0] : undefined;
 };
@@ -98,14 +99,19 @@ export class ForeignExecs {
 		const { registers, pid } = held;
 		const instruction = registers.get("rip") - SYSCALL_LENGTH;
 		const scratch = (registers.get("rsp") - SCRATCH_DISTANCE) & ~15n;
-		this.#options.callRemotely(tid, instruction, this.#install(tid, pid, scratch), () => {
-			const again = registers.copy();
-			again.set("rip", instruction);
-			again.set("rax", registers.get("orig_rax"));
-			again.set("orig_rax", -1n);
-			writeRegisters(tid, again);
-			resume(tid, 0);
-		});
+		this.#options.callRemotely(
+			tid,
+			{ address: instruction, architecture: "x86-64" },
+			this.#install(tid, pid, scratch),
+			() => {
+				const again = registers.copy();
+				again.set("rip", instruction);
+				again.set("rax", registers.get("orig_rax"));
+				again.set("orig_rax", -1n);
+				writeRegisters(tid, again);
+				resume(tid, 0);
+			},
+		);
 		return true;
 	}
 
@@ -119,13 +125,13 @@ export class ForeignExecs {
 		const word = randomWord(pid);
 		if (word === undefined || this.#known.get(pid) === word) return false;
 		this.#known.set(pid, word);
-		if (this.#options.installer.isInstalled(pid) || this.#strangers.has(pid)) return false;
+		if (this.#options.installer.installedIn(pid) !== undefined || this.#strangers.has(pid)) return false;
 		return readStatusField(pid, "Seccomp") === SECCOMP_FILTERED && this.#options.isMeant(pid);
 	}
 
 	*#install(tid: number, pid: number, scratch: bigint): RemoteScript<void> {
 		const ptrace = (request: number, address: bigint, data: bigint): RemoteCall => ({
-			number: SYS_ptrace,
+			name: "ptrace",
 			args: [BigInt(request), BigInt(pid), address, data],
 		});
 		const initial = new Registers();
@@ -150,7 +156,7 @@ export class ForeignExecs {
 		if (!installer.isReachableFrom(pid)) return this.#failed(pid, "our files cannot be opened there");
 		const install = installer.forOtherTracer(pid, initial);
 		if (!("kind" in install)) return install;
-		return this.#failed(pid, install.kind === "failed" ? install.reason : "it is a 32-bit program");
+		return install.kind === "failed" ? this.#failed(pid, install.reason) : undefined;
 	}
 
 	#failed(pid: number, reason: string): undefined {
@@ -161,7 +167,7 @@ export class ForeignExecs {
 	#lookLater(pid: number, looks: number): void {
 		const word = this.#known.get(pid);
 		setTimeout(() => {
-			if (this.#options.installer.isInstalled(pid) || randomWord(pid) !== word) return;
+			if (this.#options.installer.installedIn(pid) !== undefined || randomWord(pid) !== word) return;
 			if (looks > 0) return this.#lookLater(pid, looks - 1);
 			if (readStatusField(pid, "State")?.startsWith("t") !== true) this.#failed(pid, "its install failed");
 		}, LOOK_MS).unref();

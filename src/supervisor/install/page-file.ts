@@ -1,8 +1,11 @@
 /**
- * The file that processes map: the image, then the vvar page.
+ * The files that processes map: the image, then the vvar page.
  *
- * One file serves the whole tree of a run. The page of a named clock is in a file of its own, which other runs map too; then the one
- * that stands behind the image is not used.
+ *     64-bit processes     image, page                     one file, or the page of a named clock in that clock's file
+ *     32-bit processes     their image in a file of its own, made when the first of them comes; the page where it was already
+ *
+ * So one page serves the whole tree of a run. With a named clock, whose page other runs map too, the one that stands behind the image
+ * is not used.
  */
 import type { ClockChange, ClockFile } from "../../clock-file/clock-file.ts";
 import { afterRead, type WallClock, wallTime } from "../../clock/clock.ts";
@@ -26,8 +29,28 @@ export interface PageFileOptions {
 /** Where a process of the same user, root and namespaces can open a descriptor of ours. NUL-terminated. */
 const pathOf = (fd: number): Uint8Array => new TextEncoder().encode(`/proc/${pidInProc() ?? process.pid}/fd/${fd}\0`);
 
+/** Where processes of one class find their image and the page. */
+export interface ImageFiles {
+	readonly image: Image;
+	/** Descriptor of the image's file, open as long as the supervisor lives. */
+	readonly fd: number;
+	readonly path: Uint8Array;
+	/** Where the vvar page is, when it is in another file: its path, and the offset in it. */
+	readonly page: { readonly path: Uint8Array; readonly offset: number } | undefined;
+	/** Descriptors for a process that cannot open the paths: of this file, and of the vvar page's if that is another. Not for writing. */
+	readonly readable: readonly number[];
+	/** Makes an empty memory file into one that has image and page; undefined for a page that cannot be copied. */
+	readonly copyTo: ((fd: number) => void) | undefined;
+}
+
+/** A memory file with an image and what belongs to it, and an empty page behind it. */
+const fillImageFile = (fd: number, { bytes, furtherPages, pageFileOffset }: Image): void => {
+	fillFile(fd, bytes, 0);
+	fillFile(fd, new Uint8Array(PAGE_SIZE), pageFileOffset);
+	furtherPages.forEach((page, index) => fillFile(fd, page, pageFileOffset + (index + 1) * PAGE_SIZE));
+};
+
 export class PageFile implements RunClock {
-	readonly #image: Image;
 	/** TAI minus UTC of the host in seconds. */
 	readonly taiSeconds: bigint;
 	/** The page of the run's own clock. */
@@ -36,48 +59,56 @@ export class PageFile implements RunClock {
 	/** The page, and those of processes with a file of their own; the latter stay until the run ends, 4 KiB each. */
 	readonly #pages: VvarPage[];
 	readonly #listeners: ((before: WallClock) => void)[] = [];
-	/** Descriptor of the file, open as long as the supervisor lives. */
-	readonly fd: number;
-	readonly path: Uint8Array;
-	/** Of the file that holds the vvar page; undefined when it is in this one. */
-	readonly clockPath: Uint8Array | undefined;
+	/** Of the image that this was made with. */
+	readonly files: ImageFiles;
 
 	/** @throws {SyscallError} when there is no descriptor or no memory left. */
 	constructor({ image, clock, taiSeconds }: PageFileOptions) {
-		this.#image = image;
 		this.#clockFile = "fd" in clock ? clock : undefined;
 		this.taiSeconds = taiSeconds;
-		this.fd = createMemoryFile();
-		this.path = pathOf(this.fd);
-		this.clockPath = this.#clockFile === undefined ? undefined : pathOf(this.#clockFile.fd);
-		fillFile(this.fd, image.bytes, 0);
-		fillFile(this.fd, new Uint8Array(PAGE_SIZE), image.pageFileOffset);
-		this.#fillFurther(this.fd);
-		this.#page = mapShared(this.fd, image.pageFileOffset, PAGE_SIZE);
+		const fd = createMemoryFile();
+		fillImageFile(fd, image);
+		this.#page = mapShared(fd, image.pageFileOffset, PAGE_SIZE);
 		this.#pages = [new VvarPage(this.#page, taiSeconds)];
 		if (!("fd" in clock)) this.#store(clock);
-		sealAgainstWriting(this.fd);
-	}
-
-	/** Makes an empty memory file into a copy of this one. */
-	copyTo(fd: number): void {
-		fillFile(fd, this.#image.bytes, 0);
-		fillFile(fd, new Uint8Array(PAGE_SIZE), this.#image.pageFileOffset);
-		this.#fillFurther(fd);
-		const page = new VvarPage(mapShared(fd, this.#image.pageFileOffset, PAGE_SIZE), this.taiSeconds);
-		page.push(this.current);
-		this.#pages.push(page);
 		sealAgainstWriting(fd);
+		const clockFile = this.#clockFile;
+		this.files = {
+			image,
+			fd,
+			path: pathOf(fd),
+			page: clockFile && { path: pathOf(clockFile.fd), offset: 0 },
+			readable: clockFile === undefined ? [fd] : [fd, clockFile.readableFd],
+			copyTo: this.#copier(image),
+		};
 	}
 
-	/** Descriptors for a process that cannot open the paths: of this file, and of the vvar page's if that is another. Not for writing. */
-	get readable(): readonly number[] {
-		return this.#clockFile === undefined ? [this.fd] : [this.fd, this.#clockFile.readableFd];
+	/** A file for a further image, whose processes have the same page. @throws {SyscallError} as the constructor */
+	filesFor(image: Image): ImageFiles {
+		const fd = createMemoryFile();
+		fillImageFile(fd, image);
+		sealAgainstWriting(fd);
+		const { files } = this;
+		const page = files.page ?? { path: files.path, offset: files.image.pageFileOffset };
+		const [pageFd = files.fd] = files.readable.slice(-1);
+		return { image, fd, path: pathOf(fd), page, readable: [fd, pageFd], copyTo: this.#copier(image) };
+	}
+
+	#copier(image: Image): ImageFiles["copyTo"] {
+		if (this.#clockFile !== undefined) return undefined;
+		return (fd) => {
+			fillImageFile(fd, image);
+			const page = new VvarPage(mapShared(fd, image.pageFileOffset, PAGE_SIZE), this.taiSeconds);
+			page.push(this.current);
+			this.#pages.push(page);
+			sealAgainstWriting(fd);
+		};
 	}
 
 	/** Descriptors of ours that processes must not inherit. */
 	get descriptors(): readonly number[] {
-		return this.#clockFile === undefined ? [this.fd] : [this.fd, this.#clockFile.fd, this.#clockFile.readableFd];
+		const { fd } = this.files;
+		return this.#clockFile === undefined ? [fd] : [fd, this.#clockFile.fd, this.#clockFile.readableFd];
 	}
 
 	/** The clock of the run, as the page shows it now. */
@@ -103,10 +134,5 @@ export class PageFile implements RunClock {
 
 	#store(clock: WallClock): void {
 		for (const page of this.#pages) page.push(clock);
-	}
-
-	#fillFurther(fd: number): void {
-		const { pageFileOffset, furtherPages } = this.#image;
-		furtherPages.forEach((page, index) => fillFile(fd, page, pageFileOffset + (index + 1) * PAGE_SIZE));
 	}
 }

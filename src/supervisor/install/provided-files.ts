@@ -7,7 +7,7 @@
  *        its descriptor. The price is a page of its own, to which this supervisor pushes as well.
  */
 import { closeSync, openSync, readlinkSync } from "node:fs";
-import { ByteReader } from "../../bytes.ts";
+import { ByteReader, type WordSize } from "../../bytes.ts";
 import { borrowDescriptor } from "../../linux/borrowed-descriptor.ts";
 import * as linux from "../../linux/constants.ts";
 import { makeMessage, messageSize, receivedDescriptors, sendDescriptors } from "../../linux/descriptor-passing.ts";
@@ -15,7 +15,7 @@ import { MEMORY_FILE_NAME } from "../../linux/memfd.ts";
 import { isOwnProc } from "../../linux/proc-file.ts";
 import { readMemory, writeMemory } from "../../linux/remote-memory.ts";
 import { errnoName } from "../../linux/syscall-error.ts";
-import type { PageFile } from "./page-file.ts";
+import type { ImageFiles } from "./page-file.ts";
 import type { RemoteCall, RemoteScript } from "../remote-call.ts";
 
 export type ProvidedFiles =
@@ -49,7 +49,7 @@ export interface StaleFile {
 	/** Undefined when it could not even be mapped. */
 	readonly address: bigint | undefined;
 	readonly length: number;
-	readonly descriptor: bigint;
+	readonly descriptor: number;
 }
 
 export interface FilesRequest {
@@ -57,15 +57,17 @@ export interface FilesRequest {
 	readonly stale: StaleFile | undefined;
 	/** Writable memory of the process that nobody uses. */
 	readonly scratch: bigint;
-	readonly pageFile: PageFile;
+	readonly files: ImageFiles;
+	/** Bytes of an address in the process. */
+	readonly wordSize: WordSize;
 }
 
-const close = (descriptor: number): RemoteCall => ({ number: linux.SYS_close, args: [BigInt(descriptor)] });
+const close = (descriptor: number): RemoteCall => ({ name: "close", args: [BigInt(descriptor)] });
 
 /** The calls of a process that is given our descriptors. @returns those it has then; undefined when that cannot be done */
-function* receiveFiles({ tid, scratch, pageFile }: FilesRequest): RemoteScript<readonly number[] | undefined> {
+function* receiveFiles({ tid, scratch, files, wordSize }: FilesRequest): RemoteScript<readonly number[] | undefined> {
 	const type = BigInt(linux.SOCK_DGRAM | linux.SOCK_CLOEXEC);
-	if ((yield { number: linux.SYS_socketpair, args: [BigInt(linux.AF_UNIX), type, 0n, scratch] }) < 0n) return undefined;
+	if ((yield { name: "socketpair", args: [BigInt(linux.AF_UNIX), type, 0n, scratch] }) < 0n) return undefined;
 	const pair = new Uint8Array(8);
 	if (readMemory(tid, scratch, pair) !== pair.length) return undefined;
 	const reader = new ByteReader(pair);
@@ -74,16 +76,16 @@ function* receiveFiles({ tid, scratch, pageFile }: FilesRequest): RemoteScript<r
 	yield close(ours);
 	let received: readonly number[] | undefined;
 	if (socket >= 0) {
-		const files = pageFile.readable;
-		const isSent = sendDescriptors(socket, files) > 0;
+		const { readable } = files;
+		const isSent = sendDescriptors(socket, readable) > 0;
 		closeSync(socket);
-		const message = makeMessage(scratch, files.length);
+		const message = makeMessage(scratch, readable.length, wordSize);
 		if (isSent && writeMemory(tid, scratch, message) === message.length) {
 			const flags = BigInt(linux.MSG_CMSG_CLOEXEC);
-			const result = yield { number: linux.SYS_recvmsg, args: [BigInt(theirs), scratch, flags] };
-			const filled = new Uint8Array(messageSize(files.length));
+			const result = yield { name: "recvmsg", args: [BigInt(theirs), scratch, flags] };
+			const filled = new Uint8Array(messageSize(readable.length, wordSize));
 			if (result >= 0n && readMemory(tid, scratch, filled) === filled.length) {
-				received = receivedDescriptors(filled, files.length);
+				received = receivedDescriptors(filled, readable.length, wordSize);
 			}
 		}
 	}
@@ -92,17 +94,20 @@ function* receiveFiles({ tid, scratch, pageFile }: FilesRequest): RemoteScript<r
 }
 
 /** The calls of a process that makes a copy of the run's file for itself. */
-function* makeCopy({ tid, scratch, pageFile }: FilesRequest): RemoteScript<ProvidedFiles> {
+function* makeCopy(
+	{ tid, scratch }: FilesRequest,
+	copyTo: NonNullable<ImageFiles["copyTo"]>,
+): RemoteScript<ProvidedFiles> {
 	const written = writeMemory(tid, scratch, MEMORY_FILE_NAME);
 	if (written < 0) return failed(`its stack cannot be written (${errnoName(-written)})`);
 	const flags = BigInt(linux.MFD_CLOEXEC | linux.MFD_ALLOW_SEALING);
-	let made = yield { number: linux.SYS_memfd_create, args: [scratch, flags | BigInt(linux.MFD_NOEXEC_SEAL)] };
-	if (made === -EINVAL) made = yield { number: linux.SYS_memfd_create, args: [scratch, flags] };
+	let made = yield { name: "memfd_create", args: [scratch, flags | BigInt(linux.MFD_NOEXEC_SEAL)] };
+	if (made === -EINVAL) made = yield { name: "memfd_create", args: [scratch, flags] };
 	if (made < 0n) return failed(`it cannot make a memory file (${errnoName(Number(-made))})`);
 	const fd = borrowMemoryFile(tid, Number(made));
 	if (fd < 0) return failed(`its memory file cannot be opened (${errnoName(-fd)})`);
 	try {
-		pageFile.copyTo(fd);
+		copyTo(fd);
 		return { kind: "made", image: Number(made) };
 	} catch (error) {
 		return failed(`its memory file cannot be filled (${error instanceof Error ? error.message : "unknown"})`);
@@ -113,17 +118,17 @@ function* makeCopy({ tid, scratch, pageFile }: FilesRequest): RemoteScript<Provi
 
 /** The calls of a process that gets the run's files without opening a path. */
 export function* provideFiles(request: FilesRequest): RemoteScript<ProvidedFiles> {
-	const { stale, pageFile } = request;
+	const { stale, files } = request;
 	if (stale !== undefined) {
-		if (stale.address !== undefined) yield { number: linux.SYS_munmap, args: [stale.address, BigInt(stale.length)] };
-		yield { number: linux.SYS_close, args: [stale.descriptor] };
+		if (stale.address !== undefined) yield { name: "munmap", args: [stale.address, BigInt(stale.length)] };
+		if (stale.descriptor >= 0) yield close(stale.descriptor);
 	}
 	const [image, page] = (yield* receiveFiles(request)) ?? [];
 	if (image !== undefined) return { kind: "passed", image, page };
-	if (pageFile.clockPath !== undefined) {
+	if (files.copyTo === undefined) {
 		return failed(
 			"the page of its clock can neither be opened nor passed to it (socketpair or pidfd_getfd is forbidden, or the kernel is older than 5.6)",
 		);
 	}
-	return yield* makeCopy(request);
+	return yield* makeCopy(request, files.copyTo);
 }

@@ -13,8 +13,10 @@ export interface ArmedTimer {
 	readonly clock: number;
 	/** What the program asked for. */
 	readonly deadline: Nanoseconds;
-	/** What the host was given: NEVER for what never comes. */
+	/** The host's time for it: NEVER for what never comes. */
 	readonly hostTime: Nanoseconds;
+	/** What the host was given for that: 32-bit times end in 2038. */
+	readonly given: Nanoseconds;
 	readonly interval: Nanoseconds;
 	/** Of timerfd_settime. */
 	readonly flags: number;
@@ -31,8 +33,6 @@ export interface TimerState {
 
 /** What a timer says is rounded, and, on kernels with a coarse clock, by a tick. */
 const TOLERANCE = nanoseconds(NANOSECONDS_PER_SECOND / 100n);
-/** No deadline that is reached is so far away that a timer which never expires has less than this left. */
-const FAR = NEVER / 2n;
 
 /** The host's time before and after the timer was asked: the supervisor may have been kept waiting in between. */
 export interface Asked {
@@ -43,10 +43,11 @@ export interface Asked {
 /** Whether a timer is still as it was armed, and has something to wait for. */
 export const isAsArmed = (armed: ArmedTimer, { left, interval }: TimerState, { from, to }: Asked): boolean => {
 	if (left === 0n || interval !== armed.interval) return false;
-	if (armed.hostTime === NEVER) return left > FAR;
 	// A periodic timer has gone on from there.
-	if (armed.hostTime < to && interval > 0n) return left <= interval;
-	return left >= armed.hostTime - to - TOLERANCE && left <= armed.hostTime - from + TOLERANCE;
+	if (armed.given < to && interval > 0n) return left <= interval;
+	// The kernel's own never is some time behind ours.
+	const isNotLater = armed.given === NEVER || left <= armed.given - from + TOLERANCE;
+	return isNotLater && left >= armed.given - to - TOLERANCE;
 };
 
 /**

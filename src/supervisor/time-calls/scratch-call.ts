@@ -1,17 +1,23 @@
 /** System calls on behalf of a stopped task that need some memory: it is lent below the red zone of the stack. */
+import type { WordSize } from "../../bytes.ts";
 import type { Registers } from "../../linux/registers.ts";
 import { resume, writeRegisters } from "../../linux/ptrace.ts";
 import { readMemory, writeMemory } from "../../linux/remote-memory.ts";
-import type { Image } from "../../vdso/image.ts";
-import { imageAddress } from "../install/image-address.ts";
+import type { InstalledImage } from "../install/kits.ts";
 import type { CallRemotely, RemoteScript } from "../remote-call.ts";
+
+export interface ScratchPlace {
+	/** The address of SCRATCH_SIZE bytes. */
+	readonly scratch: bigint;
+	/** Bytes of an address in the structures of the calls. */
+	readonly wordSize: WordSize;
+}
 
 export interface ScratchCall {
 	readonly tid: number;
 	/** With which the task goes on. */
 	readonly registers: Registers;
-	/** @param scratch the address of SCRATCH_SIZE bytes */
-	readonly script: (scratch: bigint) => RemoteScript<void>;
+	readonly script: (place: ScratchPlace) => RemoteScript<void>;
 	/** Called at the end. @returns whether the task is taken care of; otherwise it is resumed */
 	readonly finished?: () => boolean;
 }
@@ -26,22 +32,24 @@ export const scratchBelow = (stackPointer: bigint, size: number): bigint =>
 	(stackPointer - RED_ZONE - BigInt(size)) & ~15n;
 
 export class ScratchCaller {
-	readonly #image: Image;
+	readonly #installedIn: (tid: number) => InstalledImage | undefined;
 	readonly #callRemotely: CallRemotely;
 
-	constructor(image: Image, callRemotely: CallRemotely) {
-		this.#image = image;
+	constructor(installedIn: (tid: number) => InstalledImage | undefined, callRemotely: CallRemotely) {
+		this.#installedIn = installedIn;
 		this.#callRemotely = callRemotely;
 	}
 
 	/** @returns false when the calls cannot be made: the task is as it was, and stopped */
 	run({ tid, registers, script, finished }: ScratchCall): boolean {
-		const address = imageAddress(tid, this.#image);
+		const installed = this.#installedIn(tid);
 		const scratch = scratchBelow(registers.get("rsp"), SCRATCH_SIZE);
 		// A small stack (a goroutine's) may end before that: what stands there comes back.
 		const overwritten = new Uint8Array(SCRATCH_SIZE);
-		if (address === undefined || readMemory(tid, scratch, overwritten) !== SCRATCH_SIZE) return false;
-		this.#callRemotely(tid, address + BigInt(this.#image.syscallOffset), script(scratch), () => {
+		if (installed === undefined || readMemory(tid, scratch, overwritten) !== SCRATCH_SIZE) return false;
+		const { address, kit } = installed;
+		const place = { address: address + BigInt(kit.image.syscallOffset), architecture: kit.architecture };
+		this.#callRemotely(tid, place, script({ scratch, wordSize: kit.wordSize }), () => {
 			writeMemory(tid, scratch, overwritten);
 			if (finished?.() === true) return;
 			writeRegisters(tid, registers);

@@ -4,15 +4,9 @@
  * A 64-bit task that issues int 0x80 has its arguments in the lower halves of the registers of i386.
  */
 import { readRegisters, writeRegisters } from "../../linux/ptrace.ts";
-import { type RegisterName, Registers } from "../../linux/registers.ts";
+import { ARGUMENT_REGISTERS, type RegisterName, Registers } from "../../linux/registers.ts";
 import { readMemory, writeMemory } from "../../linux/remote-memory.ts";
 import type { Architecture, TimeCall } from "../../syscalls/time-calls.ts";
-
-/** syscall(2), "Architecture calling conventions". */
-const ARGUMENTS: Readonly<Record<Architecture, readonly RegisterName[]>> = {
-	"x86-64": ["rdi", "rsi", "rdx", "r10", "r8", "r9"],
-	i386: ["rbx", "rcx", "rdx", "rsi", "rdi", "rbp"],
-};
 
 const EPERM = 1;
 
@@ -84,7 +78,7 @@ export class StoppedCall {
 	}
 
 	#register(index: number): RegisterName {
-		const name = ARGUMENTS[this.architecture][index];
+		const name = ARGUMENT_REGISTERS[this.architecture][index];
 		if (name === undefined) throw new RangeError(`A system call has six arguments: there is no ${index}`);
 		return name;
 	}

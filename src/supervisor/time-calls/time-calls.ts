@@ -11,10 +11,10 @@
  * Calls of the host's own vDSO (its functions fall back to system calls where they cannot read a clock themselves) pass as they
  * are: the image transforms what they return.
  */
-import { hostVdsoRange } from "../../linux/maps.ts";
+import { type AddressRange, hostVdsoRange } from "../../linux/maps.ts";
 import { readRegisters, resume } from "../../linux/ptrace.ts";
 import { Registers } from "../../linux/registers.ts";
-import type { Image } from "../../vdso/image.ts";
+import { callerAddress } from "../../linux/system-call.ts";
 import { type Architecture, DEADLINE_ARGUMENT, TIME_CALLS, type TimeCall } from "../../syscalls/time-calls.ts";
 import { isInVsyscallPage } from "../../vsyscall/page.ts";
 import { programName } from "../process-facts.ts";
@@ -22,7 +22,7 @@ import { answerRead, WallReadings } from "./clock-reads.ts";
 import { answerSet } from "./clock-sets.ts";
 import { Deadlines } from "./deadlines.ts";
 import { FollowedCalls } from "./followed-calls.ts";
-import { imageAddress } from "../install/image-address.ts";
+import type { InstalledImage } from "../install/kits.ts";
 import type { RunClock } from "../run-clock.ts";
 import { StoppedCall } from "./stopped-call.ts";
 import type { CallRemotely } from "../remote-call.ts";
@@ -36,7 +36,8 @@ export interface TimeCallOptions {
 	readonly clock: RunClock;
 	/** TAI minus UTC of the host in seconds. */
 	readonly taiSeconds: bigint;
-	readonly image: Image;
+	/** The image of ours that a process has. */
+	readonly installedIn: (tid: number) => InstalledImage | undefined;
 	readonly processOf: (tid: number) => number;
 	/** The tasks of a process. */
 	readonly threadsOf: (process: number) => readonly number[];
@@ -45,23 +46,18 @@ export interface TimeCallOptions {
 	readonly report: (message: string) => void;
 }
 
-/** Addresses from `start` up to, not including, `end`. */
-interface Range {
-	readonly start: bigint;
-	readonly end: bigint;
-}
-
 /** What is known of a process. */
 interface Process {
 	/** Runs in real time: nothing of it is transformed, but it cannot set the host's clock. */
 	readonly isCovered: boolean;
 	/** The code whose system calls read the host's clock on purpose. */
-	readonly hostCode: Range | undefined;
+	readonly hostCode: AddressRange | undefined;
 	/** It has been said that its memory is out of reach. */
 	readonly isClosed?: boolean;
 }
 
 const EFAULT = -14n;
+/** What is read is no time: number and layout do not matter. */
 const READ: TimeCall = { name: "read", number: 0, layout: "64" };
 
 const CALLS: Readonly<Record<Architecture, ReadonlyMap<number, TimeCall>>> = {
@@ -83,11 +79,11 @@ export class TimeCalls {
 		this.#options = options;
 		this.#readings = new WallReadings(options.clock, options.taiSeconds);
 		this.#deadlines = new Deadlines(options.clock, this.#readings);
-		this.#caller = new ScratchCaller(options.image, options.callRemotely);
+		this.#caller = new ScratchCaller(options.installedIn, options.callRemotely);
 		this.#rearming = new TimerRearming({
 			caller: this.#caller,
 			threadsOf: options.threadsOf,
-			script: (tid, scratch, { process, before }) =>
+			script: (tid, { scratch }, { process, before }) =>
 				rearmPosixTimers(tid, scratch, { timers: this.#timers.posix(process), deadlines: this.#deadlines, before }),
 		});
 		this.#timers = new Timers({
@@ -141,10 +137,10 @@ export class TimeCalls {
 	}
 
 	/** A read of a descriptor that is watched. Resumes the task. */
-	readStop(tid: number): void {
+	readStop(tid: number, architecture: Architecture): void {
 		const registers = new Registers();
 		if (!readRegisters(tid, registers)) return;
-		const stopped = new StoppedCall(tid, "x86-64", READ, registers);
+		const stopped = new StoppedCall(tid, architecture, READ, registers);
 		this.#timers.stopped(stopped, this.#options.processOf(tid));
 	}
 
@@ -168,7 +164,7 @@ export class TimeCalls {
 		const registers = new Registers();
 		if (!readRegisters(tid, registers)) return false;
 		registers.set("orig_rax", -1n);
-		return this.#caller.run({ tid, registers, script: (scratch) => watchReads(tid, descriptor, scratch) });
+		return this.#caller.run({ tid, registers, script: (place) => watchReads(tid, descriptor, place) });
 	}
 
 	#dispatch(stopped: StoppedCall): void {
@@ -210,7 +206,8 @@ export class TimeCalls {
 		if (set !== undefined) return set;
 		if (!process.isCovered || this.#options.clock.current.kind === "host") return undefined;
 		const rip = stopped.registers.get("rip");
-		if (isWithin(process.hostCode, rip)) return undefined;
+		if (isWithin(process.hostCode, rip) && isWithin(process.hostCode, callerAddress(stopped.tid, stopped.registers)))
+			return undefined;
 		const result = answerRead(stopped, this.#readings);
 		// At the vsyscall page a bad pointer is a fault, which the host raises when it meets the pointer itself.
 		return result === EFAULT && isInVsyscallPage(rip) ? undefined : result;
@@ -227,11 +224,13 @@ export class TimeCalls {
 	}
 
 	/** On a host without a vDSO the image makes the system calls. */
-	#ownImage(tid: number): Range | undefined {
-		const start = imageAddress(tid, this.#options.image);
-		return start === undefined ? undefined : { start, end: start + BigInt(this.#options.image.bytes.length) };
+	#ownImage(tid: number): AddressRange | undefined {
+		const installed = this.#options.installedIn(tid);
+		if (installed === undefined) return undefined;
+		const { address, kit } = installed;
+		return { start: address, end: address + BigInt(kit.image.bytes.length) };
 	}
 }
 
-const isWithin = (range: Range | undefined, address: bigint): boolean =>
+const isWithin = (range: AddressRange | undefined, address: bigint): boolean =>
 	range !== undefined && address >= range.start && address < range.end;

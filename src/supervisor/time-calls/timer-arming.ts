@@ -3,6 +3,7 @@ import type { WallClock } from "../../clock/clock.ts";
 import { hostRealtime } from "../../linux/host-vdso.ts";
 import { resume } from "../../linux/ptrace.ts";
 import {
+	deadlineWords,
 	itimerspecBytes,
 	NEVER,
 	readTime,
@@ -72,11 +73,12 @@ export class TimerArming {
 		const deadline = timeOf(value);
 		const hostTime = deadlines.hostTime(deadline, clock);
 		const interval = timeOf(readTime(bytes, 0, layout));
+		const given = timeOf(deadlineWords(layout, hostTime));
 		writeDeadline(bytes, size, layout, hostTime);
 		const finished: Followed["finished"] = (result) => {
 			if (result !== 0n) return undefined;
 			this.#showLeft(stopped, stopped.argument(3), old);
-			return armed({ clock, deadline, hostTime, interval, flags }, steps === this.#steps ? undefined : under);
+			return armed({ clock, deadline, hostTime, given, interval, flags }, steps === this.#steps ? undefined : under);
 		};
 		calls.follow(stopped, { isWait: false, instead: { argument: 2, bytes }, finished });
 	}

@@ -8,18 +8,19 @@
 import type { WallClock } from "../../clock/clock.ts";
 import { interrupt, readRegisters } from "../../linux/ptrace.ts";
 import { Registers } from "../../linux/registers.ts";
+import { callArchitecture } from "../../linux/system-call.ts";
 import type { RemoteScript } from "../remote-call.ts";
 import { restartByHand } from "./restart.ts";
-import type { ScratchCaller } from "./scratch-call.ts";
+import type { ScratchCaller, ScratchPlace } from "./scratch-call.ts";
 
 export interface TimerRearmingOptions {
 	readonly caller: ScratchCaller;
 	/** The tasks of a process. */
 	readonly threadsOf: (process: number) => readonly number[];
-	/** The calls that a task makes for its process. @param scratch memory for them */
+	/** The calls that a task makes for its process. */
 	readonly script: (
 		tid: number,
-		scratch: bigint,
+		place: ScratchPlace,
 		request: { readonly process: number; readonly before: WallClock },
 	) => RemoteScript<void>;
 }
@@ -61,7 +62,7 @@ export class TimerRearming {
 	eventStop(tid: number): boolean {
 		const registers = new Registers();
 		if (!this.#requests.has(tid) || !readRegisters(tid, registers)) return false;
-		restartByHand(registers);
+		restartByHand(registers, callArchitecture(tid, registers));
 		return this.#run(tid, registers);
 	}
 
@@ -72,7 +73,7 @@ export class TimerRearming {
 		return this.#options.caller.run({
 			tid,
 			registers,
-			script: (scratch) => this.#options.script(tid, scratch, request),
+			script: (place) => this.#options.script(tid, place, request),
 			// The clock may have been changed meanwhile: the stop that was asked for then was taken for one of the calls.
 			finished: () => this.#run(tid, registers),
 		});

@@ -1,6 +1,5 @@
 /** Arms the POSIX timers of a process anew, by calls on its behalf. */
 import { hostRealtime } from "../../linux/host-vdso.ts";
-import { SYS_timer_gettime, SYS_timer_settime } from "../../linux/constants.ts";
 import { readMemory, writeMemory } from "../../linux/remote-memory.ts";
 import type { WallClock } from "../../clock/clock.ts";
 import { TIMER_ABSTIME } from "../../syscalls/time-calls.ts";
@@ -22,7 +21,7 @@ export function* rearmPosixTimers(
 		if (armed === undefined) continue;
 		const bytes = new Uint8Array(2 * VALUE);
 		const from = hostRealtime();
-		const found = yield { number: SYS_timer_gettime, args: [BigInt(id), scratch] };
+		const found = yield { name: "timer_gettime", args: [BigInt(id), scratch] };
 		const isRead = found === 0n && readMemory(tid, scratch, bytes) === bytes.length;
 		const state = { interval: timeOf(readTime(bytes, 0, "64")), left: timeOf(readTime(bytes, VALUE, "64")) };
 		const hostNow = hostRealtime();
@@ -32,9 +31,9 @@ export function* rearmPosixTimers(
 		}
 		const deadline = nextExpiration(armed, state, { before, hostNow });
 		const hostTime = deadlines.hostTime(deadline, clock);
-		timers.set(id, { clock, armed: { ...armed, deadline, hostTime } });
+		timers.set(id, { clock, armed: { ...armed, deadline, hostTime, given: hostTime } });
 		const again = deadlineItimerspecBytes("64", { interval: armed.interval, deadline: hostTime });
 		if (writeMemory(tid, scratch, again) !== again.length) continue;
-		yield { number: SYS_timer_settime, args: [BigInt(id), BigInt(TIMER_ABSTIME), scratch, 0n] };
+		yield { name: "timer_settime", args: [BigInt(id), BigInt(TIMER_ABSTIME), scratch, 0n] };
 	}
 }

@@ -147,12 +147,12 @@ export class Timerfds {
 			const hostTime = this.#options.deadlines.hostTime(deadline, armed.clock);
 			if (isCancelledOnSet(armed)) {
 				arm(timerfd, { ...armed, interval: AT_ONCE }, AT_ONCE);
-				return { ...armed, deadline, hostTime, isCancelled: true };
+				return { ...armed, deadline, hostTime, given: hostTime, isCancelled: true };
 			}
 			if (!isArmed) return undefined;
 			arm(timerfd, armed, hostTime);
 			if (state.ticks > 0n) timerfd.setTicks(state.ticks);
-			return { ...armed, deadline, hostTime };
+			return { ...armed, deadline, hostTime, given: hostTime };
 		});
 		if (again === undefined) timers.delete(descriptor);
 		else timers.set(descriptor, again);
@@ -168,7 +168,7 @@ export class Timerfds {
 			arm(timerfd, armed, armed.hostTime);
 			return true;
 		});
-		if (taken === true) timers.set(descriptor, { ...armed, isCancelled: false });
+		if (taken === true) timers.set(descriptor, { ...armed, given: armed.hostTime, isCancelled: false });
 		else timers.delete(descriptor);
 		return taken === true;
 	}

@@ -94,7 +94,8 @@ export class PageStop {
 			return true;
 		}
 		const script = setAction(tid, action, (registers.get("rsp") - SCRATCH_DISTANCE) & ~15n);
-		callRemotely(tid, start + BigInt(image.syscallOffset), script, () => {
+		const place = { address: start + BigInt(image.syscallOffset), architecture: "x86-64" } as const;
+		callRemotely(tid, place, script, () => {
 			writeRegisters(tid, registers);
 			resume(tid, 0);
 		});

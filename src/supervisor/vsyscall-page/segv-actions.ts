@@ -87,5 +87,5 @@ export class SegvActions {
 /** Sets an action again. @param scratch writable memory that nobody uses */
 export function* setAction(tid: number, action: Uint8Array, scratch: bigint): RemoteScript<void> {
 	if (writeMemory(tid, scratch, action) !== action.length) return;
-	yield { number: linux.SYS_rt_sigaction, args: [BigInt(linux.SIGSEGV), scratch, 0n, SIGSET_SIZE] };
+	yield { name: "rt_sigaction", args: [BigInt(linux.SIGSEGV), scratch, 0n, SIGSET_SIZE] };
 }

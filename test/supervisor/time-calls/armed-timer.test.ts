@@ -12,11 +12,14 @@ const armed: ArmedTimer = {
 	clock: 0,
 	deadline: seconds(9100n),
 	hostTime: seconds(1100n),
+	given: seconds(1100n),
 	interval: seconds(0n),
 	flags: 1,
 };
 const periodic: ArmedTimer = { ...armed, interval: seconds(7n) };
-const endless: ArmedTimer = { ...armed, hostTime: NEVER };
+const endless: ArmedTimer = { ...armed, hostTime: NEVER, given: NEVER };
+const LAST_NARROW = seconds(0x7fff_ffffn);
+const narrow: ArmedTimer = { ...endless, given: LAST_NARROW };
 
 describe("a timer is as it was armed", () => {
 	for (const [name, timer, left, interval, expected] of [
@@ -27,6 +30,7 @@ describe("a timer is as it was armed", () => {
 		["not with another interval", armed, seconds(100n), seconds(1n), false],
 		["before its first expiration, when it is periodic", periodic, seconds(100n), seconds(7n), true],
 		["when it never comes, and has no end", endless, NEVER - seconds(1000n), 0n, true],
+		["when it never comes, and its time has 32 bits", narrow, LAST_NARROW - seconds(1000n), 0n, true],
 		["not when it never comes, and has an end", endless, seconds(100n), 0n, false],
 	] as const)
 		test(name, () => {

@@ -1,0 +1,86 @@
+/**
+ * Whether the processor and the kernel take a fast system call instruction in a 32-bit process: tried by a program of some hundred
+ * bytes, which makes one call by it and ends.
+ */
+import { spawnSync } from "node:child_process";
+import { closeSync } from "node:fs";
+import { Assembler } from "../asm/assembler.ts";
+import { eax, ebp, ebx, ecx, edx, esp } from "../asm/registers.ts";
+import { layoutOf } from "../elf/class-layout.ts";
+import * as elf from "../elf/constants.ts";
+import { headerRecord, programHeaderRecord } from "../elf/records.ts";
+import { NUMBERS } from "../syscalls/numbers.ts";
+import { createExecutableFile, fillFile } from "./memfd.ts";
+
+/** The instructions that a processor may refuse. */
+export type FastInstruction = "syscall" | "sysenter";
+
+const PAGE_SIZE = 4096;
+const SYSCALL_VECTOR = 0x80;
+const SYS_exit = 1;
+
+/** Makes a call by the instruction, with the stack that the kernel wants for it, and exits with 0 when it has been made. */
+const assembleTrial = (instruction: FastInstruction): Uint8Array => {
+	const assembler = new Assembler(32);
+	const [entry, exit] = [assembler.label("entry"), assembler.label("exit")];
+	assembler.mov(ebx, 1);
+	assembler.mov(eax, NUMBERS.i386.getpid);
+	assembler.call(entry);
+	assembler.test(eax, eax);
+	assembler.jcc("le", exit);
+	assembler.xor(ebx, ebx);
+	assembler.bind(exit);
+	assembler.mov(eax, SYS_exit);
+	assembler.int(SYSCALL_VECTOR);
+	assembler.bind(entry);
+	assembler.push(ecx);
+	assembler.push(edx);
+	assembler.push(ebp);
+	assembler.mov(ebp, instruction === "syscall" ? ecx : esp);
+	if (instruction === "syscall") assembler.syscall();
+	else assembler.sysenter();
+	// The kernel returns behind the host's `int 0x80`, and from there to the caller.
+	assembler.int3();
+	return assembler.assemble().bytes;
+};
+
+/** A 32-bit program that is code alone, at whatever address. */
+const programOf = (code: Uint8Array): Uint8Array => {
+	const layout = layoutOf(32);
+	const entry = layout.header.recordSize + layout.programHeader.recordSize;
+	const size = entry + code.length;
+	const program = new Uint8Array(size);
+	program.set(
+		headerRecord(layout, {
+			machine: elf.EM_386,
+			entry,
+			programHeaderCount: 1,
+			sectionHeadersOffset: 0,
+			sectionCount: 0,
+			sectionNamesIndex: 0,
+		}),
+	);
+	const load = { type: elf.PT_LOAD, flags: elf.PF_R | elf.PF_X, offset: 0, size, alignment: PAGE_SIZE };
+	program.set(programHeaderRecord(layout, load), layout.header.recordSize);
+	program.set(code, entry);
+	return program;
+};
+
+/** @returns undefined when it is taken; otherwise the end of a sentence that says who refuses it */
+export const fastInstructionFault = (instruction: FastInstruction): string | undefined => {
+	const fd = createExecutableFile();
+	try {
+		fillFile(fd, programOf(assembleTrial(instruction)), 0);
+		// The child is a copy of us until it executes the file.
+		const { status, signal, error } = spawnSync(`/proc/self/fd/${fd}`, [], { stdio: "ignore", env: {} });
+		if (status === 0) return undefined;
+		if (signal === "SIGILL") return "this processor refuses it in a 32-bit program (SIGILL)";
+		if (signal !== null)
+			return `a 32-bit program that uses it dies of ${signal}: the host gives 32-bit programs no vDSO`;
+		if (error === undefined) return "this kernel does not take it";
+		const code = "code" in error ? String(error.code) : error.message;
+		return `a 32-bit program to try it with cannot be executed (${code})`;
+	} finally {
+		closeSync(fd);
+	}
+};
