@@ -6,6 +6,7 @@ import { type ChildProcess, spawn as spawnProcess, type SpawnOptions } from "nod
 import { fileURLToPath } from "node:url";
 import { isClockName } from "./clock-file/clock-name.ts";
 import { parseClockSpec } from "./clock/spec.ts";
+import { parseSpan } from "./supervisor/span.ts";
 import { parseSelection } from "./supervisor/selection.ts";
 import { type FastEntry, parseFastEntry } from "./vdso/fast-entry.ts";
 import { parseReads, type Reads } from "./vdso/reads.ts";
@@ -22,6 +23,19 @@ export interface ProgramOptions extends SpawnOptions {
 	 * @default "host"
 	 */
 	readonly clock?: string;
+	/**
+	 * The clock is the host's for this long, a duration as in a clock spec (`30s`), and only then what `clock` says, which must not be
+	 * the name of a clock.
+	 *
+	 * @default "0s"
+	 */
+	readonly after?: string;
+	/**
+	 * How long it is that; then it is the host's again.
+	 *
+	 * @default to the end
+	 */
+	readonly for?: string;
 	/**
 	 * The names of the programs that are on the clock, without their directory: all others run in real time. Not with `skip`.
 	 *
@@ -71,7 +85,7 @@ export interface ProgramOptions extends SpawnOptions {
  *
  * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC when `clock` is neither a clock spec nor a name.
  * @throws {VsyscallError} ERR_VSYSCALL_MODE when `vsyscall` is not a mode; ERR_VSYSCALL_READS when `reads` is none of the ways;
- * ERR_VSYSCALL_FAST_ENTRY when `fastEntry` is none;
+ * ERR_VSYSCALL_FAST_ENTRY when `fastEntry` is none; ERR_VSYSCALL_SPAN when `after` and `for` cannot be those of this clock;
  * ERR_VSYSCALL_SELECTION when `only` and `skip` are both given, or have a name that is empty or a path.
  * @example
  *     const server = spawn("redis-server", ["--port", "0"], { clock: "+30d", stdio: "inherit" });
@@ -86,17 +100,23 @@ export const spawn = (file: string, args: readonly string[] = [], options: Progr
 		patch = true,
 		only,
 		skip,
+		after,
+		for: length,
 		...spawnOptions
 	} = options;
 	if (!isClockName(clock)) parseClockSpec(clock);
+	const span = { after, for: length };
+	parseSpan({ clock, ...span });
 	parseMode(vsyscall);
 	parseReads(reads);
 	parseFastEntry(fastEntry);
 	const lists = { only: only?.join(","), skip: skip?.join(",") };
 	parseSelection(lists);
 	const settings = ["--clock", clock, "--on-failure", onFailure, "--vsyscall", vsyscall, "--reads", reads];
-	const selection = Object.entries(lists).flatMap(([kind, list]) => (list === undefined ? [] : [`--${kind}=${list}`]));
-	const flags = [...settings, "--fast-entry", fastEntry, ...selection, ...(patch ? [] : ["--no-patch"])];
+	const further = Object.entries({ ...lists, ...span }).flatMap(([option, value]) =>
+		value === undefined ? [] : [`--${option}=${value}`],
+	);
+	const flags = [...settings, "--fast-entry", fastEntry, ...further, ...(patch ? [] : ["--no-patch"])];
 	const command = [CLI, "run", ...flags, "--", file, ...args];
 	return spawnProcess(process.execPath, command, spawnOptions);
 };

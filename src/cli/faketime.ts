@@ -3,19 +3,24 @@
  * faketime -> a clock spec -> a run.
  */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { type ClockSpec, formatClockSpec } from "../clock/spec.ts";
+import { wallTime } from "../clock/clock.ts";
 import { quoted } from "../clock/clock-spec-error.ts";
 import type { FaketimeArguments } from "../faketime/arguments.ts";
 import { faketimeError } from "../faketime/error.ts";
 import { dateWarnings, type FaketimeClock, readFaketimeTimestamp } from "../faketime/timestamp.ts";
-import { type FaketimeSettings, readFaketimeVariables, timestampIn } from "../faketime/variables.ts";
+import { formatOffset } from "../faketime/number.ts";
+import { type FaketimeSettings, readFaketimeVariables } from "../faketime/variables.ts";
+import { checkHost } from "../linux/host-check.ts";
 import { hostRealtime } from "../linux/host-vdso.ts";
+import { type ClockCourse, during } from "../supervisor/clock-course.ts";
 import type { ExitStatus } from "../supervisor/exit-status.ts";
+import type { ProgramCommand } from "../supervisor/launch.ts";
+import type { Settlement } from "../supervisor/run-clock.ts";
+import { TimestampFiles } from "../supervisor/timestamp-files.ts";
 import { nanoseconds, NANOSECONDS_PER_SECOND } from "../units.ts";
 import { say } from "./messages.ts";
-import { runProgram } from "./run.ts";
+import { clockOutside, courseOf, runOn } from "./run.ts";
 
 export const FAKETIME_HELP = `Usage: vsyscall faketime [options] TIMESTAMP PROGRAM [ARGUMENT...]
        vsyscall faketime [options] -- PROGRAM [ARGUMENT...]
@@ -23,7 +28,7 @@ export const FAKETIME_HELP = `Usage: vsyscall faketime [options] TIMESTAMP PROGR
 starts a program, with everything that it starts, under the clock that faketime would give it
 
 TIMESTAMP is read by date(1), as in 'last friday 5 pm'; the clock ticks from there. With -- in its place it comes from
-FAKETIME, FAKETIME_TIMESTAMP_FILE, ~/.faketimerc or /etc/faketimerc.
+FAKETIME, FAKETIME_TIMESTAMP_FILE, ~/.faketimerc or /etc/faketimerc; the files are watched.
 
 Options:
   -f                   TIMESTAMP is in faketime's own forms: '@2030-01-01 00:00:00', '+30d', '-2h', '+1y i2'
@@ -58,47 +63,63 @@ const readDateString = (text: string, dateProgram: string): FaketimeClock => {
 	return { spec: { kind: "clock", base, motion: { kind: "ticking" } }, warnings: dateWarnings(text) };
 };
 
-const readIfThere = (file: string): string | undefined => {
-	try {
-		return readFileSync(file, "utf8");
-	} catch (error) {
-		const { code } = error as NodeJS.ErrnoException;
-		if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-		throw faketimeError(`${quoted(file)} cannot be read (${code ?? String(error)})`, { cause: error });
-	}
-};
-
-/** The timestamp of the first source that there is; an empty one, real time, when there is none. */
-const timestampFromSources = (settings: FaketimeSettings): string => {
-	if (settings.timestamp !== undefined) return settings.timestamp;
-	for (const file of settings.timestampFiles) {
-		const content = readIfThere(file);
-		if (content === undefined) continue;
-		say(`${quoted(file)} is read once, at the start: a change of it does not change the clock`);
-		return timestampIn(content) ?? "";
-	}
-	return "";
-};
-
-const clockOf = (request: FaketimeArguments & { kind: "run" }, settings: FaketimeSettings): ClockSpec => {
-	const { timestamp, isAdvanced, dateProgram } = request;
-	const isDate = timestamp !== undefined && !isAdvanced;
-	const { spec, warnings } = isDate
-		? readDateString(timestamp, dateProgram)
-		: readFaketimeTimestamp(timestamp ?? timestampFromSources(settings), { ...settings, now: hostRealtime() });
-	for (const warning of [...settings.warnings, ...warnings]) say(warning);
+/** What the settings say of a clock, beside its timestamp. */
+const sayWarnings = (request: FaketimeArguments & { kind: "run" }, settings: FaketimeSettings): void => {
+	for (const warning of settings.warnings) say(warning);
 	const withoutEffect = [...request.withoutEffect, ...settings.withoutEffect];
 	if (withoutEffect.length > 0) say(`without effect, as nothing is preloaded: ${withoutEffect.join(", ")}`);
-	return spec;
 };
+
+const courseOfClock = ({ spec, warnings }: FaketimeClock): ClockCourse => {
+	for (const warning of warnings) say(warning);
+	return courseOf(spec);
+};
+
+/** What a clock that a program has set is to be, and where it is written down. */
+const settleInto =
+	(path: string, files: TimestampFiles): Settlement =>
+	(clock, host) => {
+		const offset = nanoseconds(wallTime(clock, host) - wallTime(clockOutside(), host));
+		files.write(path, formatOffset(offset));
+		return { kind: "offset", offset: nanoseconds(wallTime(clock, host) - host) };
+	};
+
+/** The clock for the part of the run in which it is faked. A date is where it starts with the run, also when it is shown later. */
+const spanned = (course: ClockCourse, { span }: FaketimeSettings): ClockCourse => {
+	if (span === undefined) return course;
+	if (span === "never") return { clock: clockOutside(), source: undefined };
+	return during(span, { within: () => course, outside: clockOutside, report: say });
+};
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** As system(3) gives a command to the shell. */
+const shellCommand = (text: string): ProgramCommand => ({
+	file: bytesOf("/bin/sh"),
+	args: ["sh", "-c", text].map(bytesOf),
+});
 
 /** Runs a program as faketime would. */
 export const runFaketime = (request: FaketimeArguments & { kind: "run" }): Promise<ExitStatus> => {
+	checkHost();
 	const settings = readFaketimeVariables(process.env);
-	const clock = formatClockSpec(clockOf(request, settings));
-	const { only, skip } = settings;
-	return runProgram(request.command, {
-		clock,
+	const { only, skip, spawned, updatedFile } = settings;
+	const inOwnForm = (text: string): ClockCourse =>
+		courseOfClock(readFaketimeTimestamp(text, { ...settings, now: hostRealtime() }));
+	const files = new TimestampFiles({ paths: settings.timestampFiles, courseOf: inOwnForm, report: say });
+	const open = (): ClockCourse => {
+		const { timestamp = settings.timestamp, dateProgram } = request;
+		if (timestamp === undefined) return files.course();
+		const isDate = request.timestamp !== undefined && !request.isAdvanced;
+		return isDate ? courseOfClock(readDateString(timestamp, dateProgram)) : inOwnForm(timestamp);
+	};
+	const clock = {
+		...spanned(open(), settings),
+		settle: updatedFile === undefined ? undefined : settleInto(updatedFile, files),
+		further: spawned && { command: shellCommand(spawned.command), delay: spawned.delay },
+	};
+	sayWarnings(request, settings);
+	return runOn(clock, request.command, {
 		only,
 		skip,
 		onFailure: "refuse",

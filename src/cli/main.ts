@@ -16,6 +16,7 @@ Examples:
   vsyscall run --clock +30d -- ./server --port 8080
   vsyscall run --vsyscall=emulate -- ./program-from-2009
   vsyscall run --clock '2031-01-01T00:00Z frozen' -- make check
+  vsyscall run --clock +1d --after 30s --for 10s -- ./server
   vsyscall run --clock +5y --only javac,jar -- make`;
 
 /** Ends as the program did. */
@@ -55,6 +56,8 @@ const runCommand = program
 			"the time that it sees, for example @2038-01-19T03:14:07Z, +30d, '+1y frozen'",
 		).default("host"),
 	)
+	.option("--after <duration>", "the clock is the host's for so long, and only then what --clock says")
+	.option("--for <duration>", "after so long on the clock it is the host's again")
 	.option("--only <names>", "only programs of these names, separated by commas, are on the clock")
 	.option("--skip <names>", "programs of these names run in real time")
 	.addOption(

@@ -1,22 +1,26 @@
-/** `vsyscall run`: flags -> a clock, anchored now -> a supervised program. */
+/** `vsyscall run`: flags -> a clock, and what sets it -> a supervised program. */
 import { anchorNow } from "../clock-file/anchor.ts";
 import { ClockFile } from "../clock-file/clock-file.ts";
 import { neither } from "../clock-file/clock-file-error.ts";
 import { isClockName } from "../clock-file/clock-name.ts";
-import { followedFile, parseClockSpec } from "../clock/spec.ts";
+import type { WallClock } from "../clock/clock.ts";
+import { type ClockSpec, followedFile, parseClockSpec } from "../clock/spec.ts";
 import { checkHost } from "../linux/host-check.ts";
 import { inheritedArguments } from "../linux/inherited-state.ts";
 import type { ExitStatus } from "../supervisor/exit-status.ts";
+import { type ClockCourse, during, type Span } from "../supervisor/clock-course.ts";
+import { follow } from "../supervisor/followed-file.ts";
 import { run, type RunOptions } from "../supervisor/run.ts";
 import { parseSelection, type SelectionLists } from "../supervisor/selection.ts";
+import { parseSpan, type SpanFlags } from "../supervisor/span.ts";
 import type { OnFailure } from "../supervisor/install/coverage.ts";
 import { parseMode } from "../vsyscall/mode.ts";
 import { parseFastEntry } from "../vdso/fast-entry.ts";
 import { parseReads } from "../vdso/reads.ts";
+import type { Nanoseconds } from "../units.ts";
 import { say } from "./messages.ts";
 
-export interface RunFlags extends SelectionLists {
-	readonly clock: string;
+export interface RunFlags extends SelectionLists, SpanFlags {
 	readonly onFailure: OnFailure;
 	readonly vsyscall: string;
 	readonly reads: string;
@@ -29,26 +33,41 @@ export interface RunFlags extends SelectionLists {
 
 const counted = (count: number, thing: string): string => `${count} ${thing}${count === 1 ? "" : "s"}`;
 
-/** The clock of that name, or one for this run alone, and the file that it follows. */
-const openClock = (text: string): Pick<RunOptions, "clock" | "followed"> => {
+/** The clock of a run, and what sets it meanwhile. */
+type OpenClock = Pick<RunOptions, "clock" | "source">;
+
+/** The clock of a spec as of now, and the file that it follows. */
+export const courseOf = (spec: ClockSpec, realtime?: Nanoseconds): ClockCourse => {
+	const path = followedFile(spec);
+	if (path === undefined) return { clock: anchorNow(spec, realtime), source: undefined };
+	return follow(path, () => anchorNow(spec));
+};
+
+/** The clock as it is without a spec: the host's, or that of a run around this one. */
+export const clockOutside = (): WallClock => anchorNow({ kind: "host" });
+
+/** The clock of that name, or one for this run alone, and what sets it. */
+const openClock = (text: string, span: Span | undefined): OpenClock => {
 	if (isClockName(text)) {
 		const names = ClockFile.names();
 		if (!names.includes(text)) throw neither(text, names);
-		return { clock: ClockFile.open(text), followed: undefined };
+		return { clock: ClockFile.open(text), source: undefined };
 	}
 	const spec = parseClockSpec(text);
-	const path = followedFile(spec);
-	return {
-		clock: anchorNow(spec),
-		followed: path === undefined ? undefined : { path, anchor: () => anchorNow(spec) },
-	};
+	const course = courseOf(spec);
+	return span === undefined
+		? course
+		: during(span, { within: () => courseOf(spec), outside: clockOutside, report: say });
 };
 
-export const runProgram = async (command: readonly string[], flags: RunFlags): Promise<ExitStatus> => {
-	checkHost();
+/** Runs a program on a clock that has been opened. */
+export const runOn = async (
+	clock: OpenClock & Pick<RunOptions, "settle" | "further">,
+	command: readonly string[],
+	flags: Omit<RunFlags, "clock">,
+): Promise<ExitStatus> => {
 	const mode = parseMode(flags.vsyscall);
 	const selection = parseSelection(flags);
-	const clock = openClock(flags.clock);
 	const reads = parseReads(flags.reads);
 	const fastEntry = parseFastEntry(flags.fastEntry);
 	const { status, page } = await run({
@@ -68,4 +87,9 @@ export const runProgram = async (command: readonly string[], flags: RunFlags): P
 		);
 	}
 	return status;
+};
+
+export const runProgram = async (command: readonly string[], flags: RunFlags): Promise<ExitStatus> => {
+	checkHost();
+	return runOn(openClock(flags.clock, parseSpan(flags)), command, flags);
 };

@@ -25,7 +25,7 @@ export type FaketimeArguments =
 	  };
 
 const USAGE = "expected [OPTIONS] TIMESTAMP PROGRAM [ARGUMENT...], for example faketime -f '+30d' date";
-const PRETENDED_PID = "not yet: -p pretends another process id, which no clock can do; leave it out";
+const PRETENDED_PID = "-p is not served: a clock is faked, and process ids are not; leave it out";
 
 /** These work around the mechanism of preloading, or ask for what is so anyway: the monotonic clocks stay the host's. */
 const NEEDLESS = new Set(["-m", "--disable-shm"]);

@@ -2,6 +2,14 @@
  * The environment variables of faketime, by what becomes of them here (libfaketime's README, releases 0.9.10 to 0.9.12).
  */
 import { faketimeError } from "./error.ts";
+import {
+	type FakedSpan,
+	readFakedSpan,
+	readSpawned,
+	SECONDS_VARIABLES,
+	secondsWarnings,
+	type Spawned,
+} from "./seconds.ts";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -19,6 +27,12 @@ export type FaketimeSettings = {
 	/** Lists of the programs that are faked, or are not, separated by commas. */
 	readonly only: string | undefined;
 	readonly skip: string | undefined;
+	/** The part of the run in which the time is faked; undefined for all of it. */
+	readonly span: FakedSpan | undefined;
+	/** A command of the shell that is started once. */
+	readonly spawned: Spawned | undefined;
+	/** The timestamp file that is kept up with a clock which programs set. */
+	readonly updatedFile: string | undefined;
 	/** Variables that are set and change nothing here. */
 	readonly withoutEffect: readonly string[];
 	readonly warnings: readonly string[];
@@ -34,6 +48,8 @@ const READ = new Set([
 	"FAKETIME_FOLLOW_ABSOLUTE",
 	"FAKETIME_ONLY_CMDS",
 	"FAKETIME_SKIP_CMDS",
+	"FAKETIME_UPDATE_TIMESTAMP_FILE",
+	...SECONDS_VARIABLES,
 ]);
 /** They ask for what is so anyway: monotonic clocks and the times of files are the host's. */
 const KEPT = new Set(["FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"]);
@@ -53,21 +69,15 @@ const NEEDLESS = new Set([
 ]);
 const DEBUGGING = /^FAKETIME_DEBUG/;
 
-const NO_TRIGGER = "a clock starts with the run and does not look at what the program does";
-const NO_FILE_TIMES = "the times of files are the host's";
-/** What they ask for would be missed in silence. */
-const NOT_YET: ReadonlyMap<string, string> = new Map([
-	["FAKETIME_START_AFTER_SECONDS", NO_TRIGGER],
-	["FAKETIME_STOP_AFTER_SECONDS", NO_TRIGGER],
-	["FAKETIME_START_AFTER_NUMCALLS", NO_TRIGGER],
-	["FAKETIME_STOP_AFTER_NUMCALLS", NO_TRIGGER],
-	["FAKETIME_SPAWN_TARGET", NO_TRIGGER],
-	["FAKETIME_SPAWN_SECONDS", NO_TRIGGER],
-	["FAKETIME_SPAWN_NUMCALLS", NO_TRIGGER],
-	["FAKE_UTIME", NO_FILE_TIMES],
-	["FAKETIME_UPDATE_TIMESTAMP_FILE", "a time that the program sets is not written back"],
-	["FAKETIME_FAKEPID", "process ids are the host's"],
-	["FAKERANDOM_SEED", "random numbers are the host's"],
+const NOT_COUNTED = "calls are not counted, as reading the clock is none; the variables with SECONDS are served";
+/** What they ask for would be missed in silence, so they are refused. */
+const REFUSED: ReadonlyMap<string, string> = new Map([
+	["FAKETIME_START_AFTER_NUMCALLS", NOT_COUNTED],
+	["FAKETIME_STOP_AFTER_NUMCALLS", NOT_COUNTED],
+	["FAKETIME_SPAWN_NUMCALLS", NOT_COUNTED],
+	["FAKE_UTIME", "the times of files are the host's"],
+	["FAKETIME_FAKEPID", "a clock is faked, and process ids are not"],
+	["FAKERANDOM_SEED", "a clock is faked, and random numbers are not"],
 	["FAKETIME_SAVE_FILE", "readings are not recorded"],
 	["FAKETIME_LOAD_FILE", "recorded readings are not played back"],
 ]);
@@ -79,18 +89,32 @@ const namesOf = (list: string | undefined): string | undefined =>
 /** Unset, empty, or switched off. */
 const isOff = (value: string | undefined): boolean => value === undefined || value === "" || value === "0";
 
+/** -1 is what counts of calls are when they count nothing; a stop after 0 calls is one. */
+const isRefused = (name: string, value: string | undefined): boolean =>
+	name === "FAKETIME_STOP_AFTER_NUMCALLS" && value === "0" ? true : !isOff(value) && value !== "-1";
+
 const refuseUnserved = (variables: Variables): void => {
-	for (const [name, reason] of NOT_YET) {
-		if (!isOff(variables[name])) throw faketimeError(`not yet: ${name}: ${reason}; unset it`);
+	for (const [name, reason] of REFUSED) {
+		if (isRefused(name, variables[name])) throw faketimeError(`${name} is not served: ${reason}; unset it`);
 	}
 };
 
-const isKnown = (name: string): boolean => READ.has(name) || KEPT.has(name) || NOT_YET.has(name);
+const updatedFile = (variables: Variables): string | undefined => {
+	if (isOff(variables["FAKETIME_UPDATE_TIMESTAMP_FILE"])) return undefined;
+	const file = variables["FAKETIME_TIMESTAMP_FILE"] ?? "";
+	if (file !== "") return file;
+	throw faketimeError("FAKETIME_UPDATE_TIMESTAMP_FILE needs the name of the file in FAKETIME_TIMESTAMP_FILE");
+};
+
+const isKnown = (name: string): boolean => READ.has(name) || KEPT.has(name) || REFUSED.has(name);
 const isNeedless = (name: string): boolean => NEEDLESS.has(name) || DEBUGGING.test(name);
 
 const warningsOf = (variables: Variables, names: readonly string[]): readonly string[] => {
 	const unknown = names.filter((name) => name.startsWith("FAKETIME") && !isKnown(name) && !isNeedless(name));
-	const warnings = unknown.map((name) => `${name} is no variable of faketime's and is ignored`);
+	const warnings = [
+		...unknown.map((name) => `${name} is no variable of faketime's and is ignored`),
+		...secondsWarnings(variables),
+	];
 	if (!/libfaketime/.test(variables["LD_PRELOAD"] ?? "")) return warnings;
 	return [...warnings, "LD_PRELOAD has libfaketime, which moves the time once more: unset it"];
 };
@@ -112,6 +136,9 @@ export const readFaketimeVariables = (variables: Variables): FaketimeSettings =>
 		followsAbsolutely: !isOff(variables["FAKETIME_FOLLOW_ABSOLUTE"]),
 		only: namesOf(variables["FAKETIME_ONLY_CMDS"]),
 		skip: namesOf(variables["FAKETIME_SKIP_CMDS"]),
+		span: readFakedSpan(variables),
+		spawned: readSpawned(variables),
+		updatedFile: updatedFile(variables),
 		withoutEffect: names.filter(isNeedless),
 		warnings: warningsOf(variables, names),
 	};

@@ -16,6 +16,26 @@ export interface RunClock {
 	onStep(listener: (before: WallClock) => void): void;
 }
 
+/** What becomes of a clock that a program of the run has set, at a moment of the host's CLOCK_REALTIME. */
+export type Settlement = (clock: WallClock, host: Nanoseconds) => WallClock;
+
+/** The same clock, as programs of the run set it. @param settle undefined when it is what they make of it */
+export const settledBy = (clock: RunClock, settle: Settlement | undefined): RunClock => {
+	if (settle === undefined) return clock;
+	return {
+		get current() {
+			return clock.current;
+		},
+		read: (host) => clock.read(host),
+		change: (change) =>
+			clock.change((before, host) => {
+				const after = change(before, host);
+				return after === before ? before : settle(after, host);
+			}),
+		onStep: (listener) => clock.onStep(listener),
+	};
+};
+
 const isSame = (a: WallClock, b: WallClock): boolean => {
 	const other: Readonly<Record<string, unknown>> = { ...b };
 	return a.kind === b.kind && Object.entries(a).every(([field, value]) => other[field] === value);

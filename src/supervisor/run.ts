@@ -5,8 +5,7 @@ import type { WallClock } from "../clock/clock.ts";
 import { verifyImage } from "../elf/verify.ts";
 import { VsyscallError } from "../errors.ts";
 import { type HostImage, readHostImage, readTaiOffset } from "../linux/host-vdso.ts";
-import { inheritedDescriptors, inheritedEnvironment, inheritedOpenFilesLimit } from "../linux/inherited-state.ts";
-import { type PendingProgram, spawn } from "../linux/spawn.ts";
+import type { PendingProgram } from "../linux/spawn.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { buildFilter } from "../linux/seccomp.ts";
 import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
@@ -21,15 +20,16 @@ import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } fro
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
 import type { OnFailure } from "./install/coverage.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
-import { follow, type FollowedFile } from "./followed-file.ts";
+import type { ClockSource } from "./clock-course.ts";
 import { Installer } from "./install/install.ts";
 import { Kits, type KitsOptions } from "./install/kits.ts";
 import { forwardSignals, JobStop } from "./job-control.ts";
+import { inheritance, launch } from "./launch.ts";
+import { type FurtherProgram, type FurtherProgramOptions, startFurther } from "./further-program.ts";
 import { PageFile } from "./install/page-file.ts";
 import { isProcess, programNames } from "./process-facts.ts";
-import { execError, findProgram } from "./program-file.ts";
-import { NamedRunClock } from "./run-clock.ts";
-import { seizeError } from "./seize-error.ts";
+import { execError } from "./program-file.ts";
+import { NamedRunClock, type RunClock, settledBy, type Settlement } from "./run-clock.ts";
 import { isSelected, type Selection } from "./selection.ts";
 import { type DrainResult, Supervisor } from "./supervisor.ts";
 
@@ -38,8 +38,12 @@ export interface RunOptions {
 	readonly command: readonly Uint8Array[];
 	/** A clock for this run alone, or one that has a name. */
 	readonly clock: WallClock | ClockFile;
-	/** A file whose changes set the clock. */
-	readonly followed: FollowedFile | undefined;
+	/** What sets the clock meanwhile; only of a clock for this run alone. */
+	readonly source: ClockSource | undefined;
+	/** What becomes of a clock that a program has set. @default it stays so */
+	readonly settle?: Settlement | undefined;
+	/** A program that is started later. */
+	readonly further?: FurtherProgram | undefined;
 	/** The programs that are on the clock; undefined for all. */
 	readonly selection: Selection | undefined;
 	readonly onFailure: OnFailure;
@@ -71,7 +75,8 @@ interface Prepared {
 }
 
 /** Whether the time of the run is and stays the host's. */
-const isHostClock = (clock: RunOptions["clock"]): boolean => "kind" in clock && clock.kind === "host";
+const isHostClock = ({ clock, source }: RunOptions): boolean =>
+	"kind" in clock && clock.kind === "host" && source === undefined;
 
 /** @throws {VsyscallError} ERR_VSYSCALL_READS when the counter of this host cannot be read without order. */
 const checkReads = (reads: Reads, { fine }: HostVdso): void => {
@@ -117,7 +122,7 @@ const prepare = async (options: RunOptions): Promise<Prepared> => {
 	const policy = decidePolicy({
 		requested: options.vsyscall.mode,
 		host: probeHostVsyscall(),
-		isHostClock: isHostClock(options.clock),
+		isHostClock: isHostClock(options),
 		patches: options.vsyscall.patches,
 	});
 	const { reads } = options;
@@ -145,33 +150,6 @@ const filterFor = (policy: PagePolicy | undefined): Uint8Array =>
 		tracesTracers: true,
 		syscallKey: SYSCALL_KEY,
 	});
-
-const start = (
-	supervisor: Supervisor,
-	command: readonly Uint8Array[],
-	{ own, filter, isFilterOptional }: { own: readonly number[]; filter: Uint8Array; isFilterOptional: boolean },
-): { program: PendingProgram; file: Uint8Array } => {
-	const [name = new Uint8Array(0)] = command;
-	const file = findProgram(name, process.env["PATH"]);
-	const program = spawn({
-		file,
-		args: command,
-		environment: inheritedEnvironment(),
-		descriptors: inheritedDescriptors(own),
-		openFilesLimit: inheritedOpenFilesLimit(),
-		filter,
-		isFilterOptional,
-	});
-	const refusal = supervisor.seize(program.pid);
-	if (refusal < 0) throw seizeError(program.pid, -refusal);
-	// Before it runs: a signal that ended us from here on would leave it in real time.
-	forwardSignals({
-		pids: () => (supervisor.status === undefined ? [program.pid] : supervisor.tids.filter(isProcess)),
-		lastDelivery: (signal) => supervisor.lastDelivery(signal),
-	});
-	program.release();
-	return { program, file };
-};
 
 const filterError = (errno: number): VsyscallError =>
 	new VsyscallError(
@@ -226,6 +204,19 @@ const untilOver = (supervisor: Supervisor, named: NamedRunClock | undefined): Pr
 		}
 	});
 
+/** What happens beside the program. @returns a function to be called when the run is over */
+const meanwhile = (
+	{ source, further, report }: RunOptions,
+	{ clock, ...start }: { readonly clock: RunClock } & Omit<FurtherProgramOptions, "report">,
+): (() => void) => {
+	const endSource = source?.((next) => clock.change(() => next));
+	const endFurther = further && startFurther(further, { ...start, report });
+	return () => {
+		endSource?.();
+		endFurther?.();
+	};
+};
+
 /**
  * Runs the command until its last process has ended.
  *
@@ -249,13 +240,13 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		onFailure: options.onFailure,
 		isMeant: (tid) => selection === undefined || isSelected(selection, programNames(tid)),
 		hasForeignChildren: waitForAny().kind !== "no-children",
-		isHostClock: isHostClock(options.clock),
+		isHostClock: isHostClock(options),
 		report: options.report,
 		trace: options.trace,
 		uncovered: (pid, reason) => {
 			if (!("kind" in options.clock)) noteUncovered(options.clock, pid, reason);
 		},
-		timeCalls: { clock, taiSeconds: pageFile.taiSeconds },
+		timeCalls: { clock: settledBy(clock, options.settle), taiSeconds: pageFile.taiSeconds },
 		page: policy === undefined ? undefined : { policy, image, clock },
 		mode: options.vsyscall.mode,
 		programStarted: () => {
@@ -266,17 +257,20 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		jobStop: new JobStop(),
 	});
 	// Nothing is lost without it as long as nobody sets the clock, and the page is the host's.
-	const isFilterOptional = policy === undefined && isHostClock(options.clock);
-	const filter = filterFor(policy);
-	const { program, file } = start(supervisor, options.command, {
-		own: pageFile.descriptors,
-		filter,
-		isFilterOptional,
+	const isFilterOptional = policy === undefined && isHostClock(options);
+	const inherited = inheritance({ own: pageFile.descriptors, filter: filterFor(policy), isFilterOptional });
+	const [name = new Uint8Array(0)] = options.command;
+	const { program, file } = launch({ file: name, args: options.command }, inherited, (pid) => supervisor.seize(pid));
+	// Before it runs: a signal that ended us from here on would leave it in real time.
+	forwardSignals({
+		pids: () => (supervisor.status === undefined ? [program.pid] : supervisor.tids.filter(isProcess)),
+		lastDelivery: (signal) => supervisor.lastDelivery(signal),
 	});
+	program.release();
 	started.program = program;
-	const stopFollowing = options.followed && follow(options.followed, (next) => clock.change(() => next));
+	const endMeanwhile = meanwhile(options, { clock, inherited, supervisor });
 	await untilOver(supervisor, named);
-	stopFollowing?.();
+	endMeanwhile();
 	if (program.filterError !== 0 && !isFilterOptional) throw filterError(program.filterError);
 	if (program.execError !== 0) throw execError(file, program.execError);
 	const failure: ExitStatus = { kind: "exited", exitCode: EXIT_OWN_FAILURE };

@@ -170,6 +170,11 @@ export class Supervisor {
 	/** Begins to trace the child that will become the first process. @returns 0 or -errno */
 	seize(pid: number): number {
 		this.#lead = pid;
+		return this.seizeFurther(pid);
+	}
+
+	/** The same of a child that will become a program beside it. @returns 0 or -errno */
+	seizeFurther(pid: number): number {
 		this.#taskOf(pid).isAnnounced = true;
 		return seize(pid, OPTIONS);
 	}

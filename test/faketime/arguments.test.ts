@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type FaketimeArguments, readFaketimeArguments } from "../../src/faketime/arguments.ts";
 import { type FaketimeSettings, readFaketimeVariables, timestampIn } from "../../src/faketime/variables.ts";
+import { type Nanoseconds, nanoseconds, NANOSECONDS_PER_SECOND } from "../../src/units.ts";
 
 const run = (given: Partial<FaketimeArguments & { kind: "run" }>): FaketimeArguments => ({
 	kind: "run",
@@ -45,7 +46,11 @@ const refusals: readonly (readonly [name: string, args: readonly string[], messa
 	["no program without a timestamp", ["--"], /^there is no program: expected/],
 	["an unknown option", ["-z", "T", "prog"], /^unknown option "-z": expected/],
 	["an unknown long option", ["--rate", "T", "prog"], /^unknown option "--rate": expected/],
-	["another process id", ["-p", "12", "T", "prog"], /^not yet: -p pretends another process id/],
+	[
+		"another process id",
+		["-p", "12", "T", "prog"],
+		/^-p is not served: a clock is faked, and process ids are not; leave it out$/,
+	],
 	["a date program that is missing", ["--date-prog"], /^--date-prog needs the path of a program/],
 ];
 
@@ -55,6 +60,8 @@ for (const [name, args, message] of refusals) {
 	});
 }
 
+const seconds = (count: bigint): Nanoseconds => nanoseconds(count * NANOSECONDS_PER_SECOND);
+
 const settings = (given: Partial<FaketimeSettings>): FaketimeSettings => ({
 	timestamp: undefined,
 	timestampFiles: ["/etc/faketimerc"],
@@ -63,6 +70,9 @@ const settings = (given: Partial<FaketimeSettings>): FaketimeSettings => ({
 	followsAbsolutely: false,
 	only: undefined,
 	skip: undefined,
+	span: undefined,
+	spawned: undefined,
+	updatedFile: undefined,
 	withoutEffect: [],
 	warnings: [],
 	...given,
@@ -95,7 +105,47 @@ const variableRows: readonly (readonly [name: string, Record<string, string>, Pa
 		{ FAKETIME_SHARED: "x", FAKETIME_NO_CACHE: "1", FAKETIME_DEBUG: "1", FAKETIME_DONT_RESET: "1" },
 		{ withoutEffect: ["FAKETIME_DEBUG", "FAKETIME_DONT_RESET", "FAKETIME_NO_CACHE", "FAKETIME_SHARED"] },
 	],
-	["those that are off", { FAKERANDOM_SEED: "", FAKE_UTIME: "0" }, {}],
+	[
+		"those that are off",
+		{ FAKERANDOM_SEED: "", FAKE_UTIME: "0", FAKETIME_START_AFTER_NUMCALLS: "-1", FAKETIME_UPDATE_TIMESTAMP_FILE: "0" },
+		{},
+	],
+	["a start", { FAKETIME_START_AFTER_SECONDS: "60" }, { span: { after: seconds(60n), length: undefined } }],
+	["a stop", { FAKETIME_STOP_AFTER_SECONDS: "300" }, { span: { after: seconds(0n), length: seconds(300n) } }],
+	[
+		"a start and a stop, both counted from the start of the program",
+		{ FAKETIME_START_AFTER_SECONDS: "60", FAKETIME_STOP_AFTER_SECONDS: "300" },
+		{ span: { after: seconds(60n), length: seconds(240n) } },
+	],
+	["-1 for neither", { FAKETIME_START_AFTER_SECONDS: "-1", FAKETIME_STOP_AFTER_SECONDS: "-1" }, {}],
+	[
+		"a stop that is not behind the start",
+		{ FAKETIME_START_AFTER_SECONDS: "5", FAKETIME_STOP_AFTER_SECONDS: "5" },
+		{
+			span: "never",
+			warnings: ["FAKETIME_STOP_AFTER_SECONDS=5 is not behind the start: the time is the real one all along"],
+		},
+	],
+	[
+		"a program that is started later",
+		{ FAKETIME_SPAWN_TARGET: "echo 'a b'", FAKETIME_SPAWN_SECONDS: "5" },
+		{ spawned: { command: "echo 'a b'", delay: seconds(5n) } },
+	],
+	[
+		"a program without its time",
+		{ FAKETIME_SPAWN_TARGET: "echo" },
+		{ warnings: ["FAKETIME_SPAWN_TARGET without FAKETIME_SPAWN_SECONDS starts nothing"] },
+	],
+	[
+		"the time of a program without the program",
+		{ FAKETIME_SPAWN_SECONDS: "0" },
+		{ warnings: ["FAKETIME_SPAWN_SECONDS without FAKETIME_SPAWN_TARGET starts nothing"] },
+	],
+	[
+		"a timestamp file that is kept up",
+		{ FAKETIME_UPDATE_TIMESTAMP_FILE: "1", FAKETIME_TIMESTAMP_FILE: "/t" },
+		{ timestampFiles: ["/t", "/etc/faketimerc"], updatedFile: "/t" },
+	],
 	[
 		"one that is misspelt",
 		{ FAKETIME_FORMAT: "%s" },
@@ -114,17 +164,45 @@ for (const [name, variables, expected] of variableRows) {
 	});
 }
 
-const NOT_YET = [
-	"FAKETIME_START_AFTER_SECONDS FAKETIME_STOP_AFTER_SECONDS",
-	"FAKETIME_START_AFTER_NUMCALLS FAKETIME_STOP_AFTER_NUMCALLS FAKETIME_SPAWN_TARGET FAKETIME_SPAWN_SECONDS",
-	"FAKETIME_SPAWN_NUMCALLS FAKE_UTIME FAKETIME_UPDATE_TIMESTAMP_FILE FAKETIME_FAKEPID FAKERANDOM_SEED",
-	"FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE",
+const REFUSED = [
+	"FAKETIME_START_AFTER_NUMCALLS FAKETIME_STOP_AFTER_NUMCALLS FAKETIME_SPAWN_NUMCALLS",
+	"FAKE_UTIME FAKETIME_FAKEPID FAKERANDOM_SEED FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE",
 ].flatMap((names) => names.split(" "));
 
-for (const name of NOT_YET) {
+for (const name of REFUSED) {
 	test(`faketime's variables: ${name} is refused`, () => {
-		const message = new RegExp(`^not yet: ${name}: .*; unset it$`);
+		const message = new RegExp(`^${name} is not served: .*; unset it$`);
 		assert.throws(() => readFaketimeVariables({ [name]: "1" }), { code: "ERR_VSYSCALL_FAKETIME", message });
+	});
+}
+
+const faults: readonly (readonly [name: string, Record<string, string>, message: RegExp])[] = [
+	[
+		"a stop after no calls",
+		{ FAKETIME_STOP_AFTER_NUMCALLS: "0" },
+		/^FAKETIME_STOP_AFTER_NUMCALLS is not served: calls are not counted/,
+	],
+	[
+		"a fraction of a second",
+		{ FAKETIME_START_AFTER_SECONDS: "1.5" },
+		/^FAKETIME_START_AFTER_SECONDS="1\.5": expected whole seconds after the start, or -1 for none$/,
+	],
+	["a word", { FAKETIME_STOP_AFTER_SECONDS: "soon" }, /^FAKETIME_STOP_AFTER_SECONDS="soon": expected whole seconds/],
+	[
+		"seconds before the start",
+		{ FAKETIME_SPAWN_SECONDS: "-2" },
+		/^FAKETIME_SPAWN_SECONDS="-2": expected whole seconds/,
+	],
+	[
+		"a file to keep up that has no name",
+		{ FAKETIME_UPDATE_TIMESTAMP_FILE: "1" },
+		/^FAKETIME_UPDATE_TIMESTAMP_FILE needs the name of the file in FAKETIME_TIMESTAMP_FILE$/,
+	],
+];
+
+for (const [name, variables, message] of faults) {
+	test(`faketime's variables: ${name} is refused`, () => {
+		assert.throws(() => readFaketimeVariables(variables), { code: "ERR_VSYSCALL_FAKETIME", message });
 	});
 }
 
