@@ -6,6 +6,7 @@ import { dieOf } from "../linux/exit.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "../supervisor/exit-status.ts";
 import { addClockCommand } from "./clock.ts";
 import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
+import { addInspectCommand } from "./inspect.ts";
 import { exitCodeOf, say, sayError, writeErr, writeOut } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
 import { VERSION } from "./version.ts";
@@ -82,6 +83,7 @@ const runCommand = program
 	.action(async (command: string[], flags: RunFlags) => endLike(await runProgram(command, flags)));
 
 addClockCommand(program);
+addInspectCommand(program);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
 program
 	.command("faketime")

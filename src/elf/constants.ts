@@ -20,8 +20,10 @@ export const ELFOSABI_NONE = 0;
 export const ELFOSABI_GNU = 3;
 
 // e_type, e_machine
+export const ET_REL = 1;
 export const ET_EXEC = 2;
 export const ET_DYN = 3;
+export const ET_CORE = 4;
 export const EM_386 = 3;
 export const EM_X86_64 = 62;
 export const EM_AARCH64 = 183;
@@ -163,8 +165,13 @@ export const VERSYM_HIDDEN = 0x8000;
 // Notes
 export const NT_GNU_BUILD_ID = 3;
 export const NT_GNU_PROPERTY_TYPE_0 = 5;
+/** Notes named "CORE" of core files. */
+export const NT_PRPSINFO = 3;
+export const NT_AUXV = 6;
+export const NT_FILE = 0x46494c45;
 /** Type of the note named "Linux" that holds LINUX_VERSION_CODE (linux/elfnote.h). */
 export const NT_LINUX_VERSION = 0;
+export const NT_LINUX_BUILD_SALT = 0x100;
 
 // Pointer encodings of .eh_frame (LSB Core, "DWARF Exception Header Encoding")
 export const DW_EH_PE_absptr = 0x00;

@@ -4,8 +4,7 @@
  *     AT_SYSINFO_EHDR ->  image | link page | vvar page         of a run
  *                         image of the kernel                   otherwise
  */
-import * as elf from "../elf/constants.ts";
-import { openElf, readProgramHeaders } from "../elf/headers.ts";
+import { mappedLength, openElf, readProgramHeaders } from "../elf/headers.ts";
 import { ByteReader } from "../bytes.ts";
 import { MAGIC, PAGE, PAGE_SIZE } from "../vvar/layout.ts";
 import { AT_SYSINFO_EHDR } from "./constants.ts";
@@ -16,12 +15,8 @@ import { readMemory } from "./remote-memory.ts";
 const HEADERS_READ = 4096;
 
 /** Bytes of address space of the image that is mapped at `address`: whole pages. */
-export const imageLength = (address: bigint): number => {
-	const end = readProgramHeaders(openElf(viewMemory(address, HEADERS_READ).slice()))
-		.filter(({ type }) => type === elf.PT_LOAD)
-		.reduce((length, segment) => Math.max(length, Number(segment.virtualAddress + segment.memorySize)), 0);
-	return Math.ceil(end / PAGE_SIZE) * PAGE_SIZE;
-};
+export const imageLength = (address: bigint): number =>
+	mappedLength(readProgramHeaders(openElf(viewMemory(address, HEADERS_READ).slice())));
 
 /** The page that our own vDSO reads, as it is now; undefined outside of a run. */
 export const outerPage = (): Uint8Array | undefined => {
