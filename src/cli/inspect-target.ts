@@ -7,11 +7,13 @@ import { bytesAt, type Mapping } from "../inspect/address-space.ts";
 import { isCoreFile, readCoreFile } from "../inspect/core-file.ts";
 import { describeImage } from "../inspect/image-report.ts";
 import { isProgram, notAnImage } from "../inspect/inspect-error.ts";
+import { readKernelEntry } from "../inspect/kernel-entry.ts";
 import { describeLayer, type Layer, layerOfImage } from "../inspect/layer.ts";
 import type { Report, TimeNamespaceReport } from "../inspect/report.ts";
 import { describeVvar } from "../inspect/vvar-report.ts";
 import { hostRealtime } from "../linux/host-vdso.ts";
 import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
+import { readKernelImage32 } from "../linux/kernel-image32.ts";
 import { type OpenFile, withFile } from "../linux/open-file.ts";
 import { lookAtProcess } from "../linux/process-view.ts";
 import { readTimeNamespace } from "../linux/time-namespace.ts";
@@ -56,18 +58,28 @@ export const inspectProcess = (pid: number): Report =>
 		};
 	});
 
+/** How 32-bit programs enter the kernel: one is made for the question. */
+const hostKernelEntry = (): Layer["kernelEntry"] => {
+	const image = readKernelImage32();
+	if (image?.entry === undefined || image.address === undefined) return undefined;
+	return readKernelEntry(bytesAt(image.bytes, image.address), image.entry);
+};
+
 /** The kernel's layer as it is in this process, also when this process is one of a run. */
 export const inspectHost = (): Report =>
-	lookAtProcess(process.pid, (view) => ({
-		target: { kind: "host" },
-		layer: describeLayer({ ...view, auxv: undefined, image: view.mappings.find(isHostImage)?.start }),
-		mappings: view.mappings,
-		memory: view.memory,
-		clockTime: undefined,
-		vvar: readVvar(),
-		timeNamespace: timeNamespaceOf(process.pid),
-		hostVsyscall: probeHostVsyscall(),
-	}));
+	lookAtProcess(process.pid, (view) => {
+		const image = view.mappings.find(isHostImage)?.start;
+		return {
+			target: { kind: "host" },
+			layer: { ...describeLayer({ ...view, auxv: undefined, image }), kernelEntry: hostKernelEntry() },
+			mappings: view.mappings,
+			memory: view.memory,
+			clockTime: undefined,
+			vvar: readVvar(),
+			timeNamespace: timeNamespaceOf(process.pid),
+			hostVsyscall: probeHostVsyscall(),
+		};
+	});
 
 const isHostImage = ({ name }: Mapping): boolean => name === "[vdso]";
 

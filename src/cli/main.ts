@@ -5,6 +5,7 @@ import { readFaketimeArguments } from "../faketime/arguments.ts";
 import { dieOf } from "../linux/exit.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "../supervisor/exit-status.ts";
 import { addClockCommand } from "./clock.ts";
+import { addDoctorCommand } from "./doctor.ts";
 import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
 import { addInspectCommand } from "./inspect.ts";
 import { exitCodeOf, say, sayError, writeErr, writeOut } from "./messages.ts";
@@ -84,6 +85,7 @@ const runCommand = program
 
 addClockCommand(program);
 addInspectCommand(program);
+addDoctorCommand(program);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
 program
 	.command("faketime")

@@ -5,8 +5,6 @@ import { ElfError, hex } from "./elf-error.ts";
 import { StringTable } from "./string-table.ts";
 import { ElfView, type FileRange } from "./view.ts";
 
-const PAGE_SIZE = 4096;
-
 export interface ElfHeader {
 	readonly type: number;
 	readonly machine: number;
@@ -115,13 +113,11 @@ export const readProgramHeaders = (view: ElfView): readonly ProgramHeader[] => {
 	return headers;
 };
 
-/** Bytes of address space that the segments take from address 0 on: whole pages. */
-export const mappedLength = (headers: readonly ProgramHeader[]): number => {
-	const end = headers
+/** Bytes of address space from the start of an image to the end of its last PT_LOAD. */
+export const loadedSize = (headers: readonly ProgramHeader[]): number =>
+	headers
 		.filter(({ type }) => type === constants.PT_LOAD)
-		.reduce((length, { virtualAddress, memorySize }) => Math.max(length, Number(virtualAddress + memorySize)), 0);
-	return Math.ceil(end / PAGE_SIZE) * PAGE_SIZE;
-};
+		.reduce((size, segment) => Math.max(size, Number(segment.virtualAddress + segment.memorySize)), 0);
 
 /** @throws {ElfError} when the table is there with records of another size. */
 export const readSections = (

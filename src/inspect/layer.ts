@@ -3,7 +3,7 @@
  * 32-bit system calls, and the line of the vsyscall page.
  */
 import { ElfError } from "../elf/elf-error.ts";
-import { mappedLength, openElf, readProgramHeaders } from "../elf/headers.ts";
+import { loadedSize, openElf, readProgramHeaders } from "../elf/headers.ts";
 import { VSYSCALL_START } from "../vsyscall/page.ts";
 import { type AddressSpace, bytesAt, type Mapping, mappingAt } from "./address-space.ts";
 import { AT_SYSINFO, AT_SYSINFO_EHDR, type Auxv, auxvValue, findStackAuxv, type StackAuxv } from "./auxv.ts";
@@ -55,7 +55,7 @@ const imageBytes = ({ memory, mappings }: Subject, address: bigint): Uint8Array 
 	}
 	const head = memory.read(address, PAGE_SIZE);
 	if (head === undefined) return undefined;
-	return memory.read(address, Math.min(mappedLength(readProgramHeaders(openElf(head))), LARGEST_IMAGE)) ?? head;
+	return memory.read(address, Math.min(loadedSize(readProgramHeaders(openElf(head))), LARGEST_IMAGE)) ?? head;
 };
 
 const orFault = <Value>(address: bigint, read: () => Value): Value | { address: bigint; fault: string } => {

@@ -5,7 +5,7 @@
  */
 import { ByteReader } from "../bytes.ts";
 import type { WallClock } from "../clock/clock.ts";
-import { mappedLength } from "../elf/headers.ts";
+import { loadedSize } from "../elf/headers.ts";
 import type { ElfFile } from "../elf/reader.ts";
 import { pageFault } from "../vvar/check.ts";
 import { MAGIC, PAGE, PAGE_SIZE } from "../vvar/layout.ts";
@@ -45,7 +45,8 @@ export const findOwnClock = (
 	memory: AddressSpace,
 	mappings: readonly Mapping[],
 ): OwnClock | undefined => {
-	const address = image.address + BigInt(mappedLength(image.elf.programHeaders) + PAGE_SIZE);
+	const imageLength = Math.ceil(loadedSize(image.elf.programHeaders) / PAGE_SIZE) * PAGE_SIZE;
+	const address = image.address + BigInt(imageLength + PAGE_SIZE);
 	const page = memory.read(address, PAGE_SIZE);
 	if (page === undefined || new ByteReader(page).u64(PAGE.magic) !== MAGIC) return undefined;
 	const fault = pageFault(page);

@@ -4,7 +4,7 @@
  *     AT_SYSINFO_EHDR ->  image | link page | vvar page         of a run
  *                         image of the kernel                   otherwise
  */
-import { mappedLength, openElf, readProgramHeaders } from "../elf/headers.ts";
+import { loadedSize, openElf, readProgramHeaders } from "../elf/headers.ts";
 import { ByteReader } from "../bytes.ts";
 import { MAGIC, PAGE, PAGE_SIZE } from "../vvar/layout.ts";
 import { AT_SYSINFO_EHDR } from "./constants.ts";
@@ -15,8 +15,10 @@ import { readMemory } from "./remote-memory.ts";
 const HEADERS_READ = 4096;
 
 /** Bytes of address space of the image that is mapped at `address`: whole pages. */
-export const imageLength = (address: bigint): number =>
-	mappedLength(readProgramHeaders(openElf(viewMemory(address, HEADERS_READ).slice())));
+export const imageLength = (address: bigint): number => {
+	const end = loadedSize(readProgramHeaders(openElf(viewMemory(address, HEADERS_READ).slice())));
+	return Math.ceil(end / PAGE_SIZE) * PAGE_SIZE;
+};
 
 /** The page that our own vDSO reads, as it is now; undefined outside of a run. */
 export const outerPage = (): Uint8Array | undefined => {

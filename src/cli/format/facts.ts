@@ -7,9 +7,11 @@ const NARROWEST = 40;
 const DEFAULT_WIDTH = 80;
 const STDOUT = 1;
 
-/** Columns of the terminal; those of a classic one where there is none. */
-export const outputWidth = (): number =>
-	isatty(STDOUT) ? Math.max(NARROWEST, new WriteStream(STDOUT).columns) : DEFAULT_WIDTH;
+/** Columns of the terminal; those of a classic one where there is none, or one that does not know. */
+export const outputWidth = (): number => {
+	const columns = isatty(STDOUT) ? new WriteStream(STDOUT).columns : 0;
+	return columns > 0 ? Math.max(NARROWEST, columns) : DEFAULT_WIDTH;
+};
 
 /** The words of a text in lines of at most `width` columns; a longer word has a line of its own. */
 export const wrap = (text: string, width: number): readonly string[] => {
