@@ -20,8 +20,10 @@ export const ELFOSABI_NONE = 0;
 export const ELFOSABI_GNU = 3;
 
 // e_type, e_machine
+export const ET_REL = 1;
 export const ET_EXEC = 2;
 export const ET_DYN = 3;
+export const ET_CORE = 4;
 export const EM_386 = 3;
 export const EM_X86_64 = 62;
 export const EM_AARCH64 = 183;
