@@ -3,7 +3,7 @@ import { wallTime } from "../clock/clock.ts";
 import { ElfError } from "../elf/elf-error.ts";
 import { ET_DYN, PT_INTERP } from "../elf/constants.ts";
 import { readElf } from "../elf/reader.ts";
-import { bytesAt, type Mapping } from "../inspect/address-space.ts";
+import { spaceOf, type Mapping } from "../inspect/address-space.ts";
 import { isCoreFile, readCoreFile } from "../inspect/core-file.ts";
 import { describeImage } from "../inspect/image-report.ts";
 import { isProgram, notAnImage } from "../inspect/inspect-error.ts";
@@ -14,10 +14,11 @@ import { describeVvar } from "../inspect/vvar-report.ts";
 import { hostRealtime } from "../linux/host-vdso.ts";
 import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
 import { readKernelImage32 } from "../linux/kernel-image32.ts";
-import { type OpenFile, withFile } from "../linux/open-file.ts";
+import { withFile } from "../linux/open-file.ts";
 import { lookAtProcess } from "../linux/process-view.ts";
 import { readTimeNamespace } from "../linux/time-namespace.ts";
 import { readVvarPages } from "../linux/vvar-pages.ts";
+import { type ByteSource, bytesAt } from "../scan/source.ts";
 
 /** The kernel writes its page some hundred times a second: a look that it disturbs is taken again. */
 const LOOKS = 20;
@@ -62,7 +63,7 @@ export const inspectProcess = (pid: number): Report =>
 const hostKernelEntry = (): Layer["kernelEntry"] => {
 	const image = readKernelImage32();
 	if (image?.entry === undefined || image.address === undefined) return undefined;
-	return readKernelEntry(bytesAt(image.bytes, image.address), image.entry);
+	return readKernelEntry(spaceOf(image.bytes, image.address), image.entry);
 };
 
 /** The kernel's layer as it is in this process, also when this process is one of a run. */
@@ -90,8 +91,8 @@ const NOTHING: Pick<Report, "clockTime" | "vvar" | "timeNamespace" | "hostVsysca
 	hostVsyscall: undefined,
 };
 
-const inspectCore = (path: string, file: OpenFile): Report => {
-	const core = readCoreFile(file.read);
+const inspectCore = (path: string, source: ByteSource): Report => {
+	const core = readCoreFile(source);
 	return {
 		target: { kind: "core", path, pid: core.pid, command: core.command },
 		layer: describeLayer(core),
@@ -104,11 +105,11 @@ const inspectCore = (path: string, file: OpenFile): Report => {
 /** Images have some pages; what is much larger is something else. */
 const LARGEST_FILE = 16 << 20;
 
-const inspectImage = (path: string, file: OpenFile): Report => {
-	const bytes = file.read(0, Math.min(file.size, LARGEST_FILE));
+const inspectImage = (path: string, source: ByteSource): Report => {
+	const bytes = bytesAt(source, 0, Math.min(source.length, LARGEST_FILE));
 	const { header, programHeaders } = readElf(bytes);
 	if (header.type !== ET_DYN || programHeaders.some(({ type }) => type === PT_INTERP)) throw isProgram(path);
-	const memory = bytesAt(bytes, 0n);
+	const memory = spaceOf(bytes, 0n);
 	const image = describeImage({ address: 0n, bytes, memory });
 	return { target: { kind: "file", path }, layer: layerOfImage(image), mappings: [], memory, ...NOTHING };
 };
@@ -116,9 +117,9 @@ const inspectImage = (path: string, file: OpenFile): Report => {
 const ELF_HEADER = 64;
 
 export const inspectFile = (path: string): Report =>
-	withFile(path, (file) => {
+	withFile(path, (source) => {
 		try {
-			return isCoreFile(file.read(0, ELF_HEADER)) ? inspectCore(path, file) : inspectImage(path, file);
+			return isCoreFile(bytesAt(source, 0, ELF_HEADER)) ? inspectCore(path, source) : inspectImage(path, source);
 		} catch (error) {
 			if (error instanceof ElfError) throw notAnImage(path, error.message, error);
 			throw error;

@@ -16,7 +16,7 @@ export interface Mapping {
 }
 
 /** Bytes that begin at an address. */
-export const bytesAt = (bytes: Uint8Array, start: bigint): AddressSpace => ({
+export const spaceOf = (bytes: Uint8Array, start: bigint): AddressSpace => ({
 	read: (address, length) => {
 		const offset = address - start;
 		if (offset < 0n || offset + BigInt(length) > BigInt(bytes.length)) return undefined;

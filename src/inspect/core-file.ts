@@ -7,15 +7,13 @@
 import { ByteReader } from "../bytes.ts";
 import { type ElfClass, layoutOf } from "../elf/class-layout.ts";
 import * as elf from "../elf/constants.ts";
-import { openElf, type ProgramHeader, readHeader, readProgramHeaders } from "../elf/headers.ts";
+import { decodeProgramHeaders, openElf, type ProgramHeader, programHeaderTable, readHeader } from "../elf/headers.ts";
 import { segmentFlags } from "../elf/names.ts";
 import { type ElfNote, readNotes } from "../elf/notes.ts";
 import { ElfView } from "../elf/view.ts";
+import { type ByteSource, bytesAt } from "../scan/source.ts";
 import type { AddressSpace, Mapping } from "./address-space.ts";
 import { type Auxv, parseAuxv } from "./auxv.ts";
-
-/** Reads a file in parts. @returns fewer bytes where the file ends */
-export type ReadPart = (offset: number, length: number) => Uint8Array;
 
 export interface CoreFile {
 	readonly bits: ElfClass;
@@ -55,22 +53,22 @@ const parseFiles = ({ description }: ElfNote, bits: ElfClass): readonly NamedRan
 	}));
 };
 
-const readSegmentNotes = (read: ReadPart, bits: ElfClass, segment: ProgramHeader): readonly ElfNote[] => {
+const readSegmentNotes = (source: ByteSource, bits: ElfClass, segment: ProgramHeader): readonly ElfNote[] => {
 	if (segment.fileSize > LARGEST_NOTES) return [];
-	const bytes = read(Number(segment.offset), Number(segment.fileSize));
+	const bytes = bytesAt(source, Number(segment.offset), Number(segment.fileSize));
 	const moved = { ...segment, offset: 0n, fileSize: BigInt(bytes.length) };
 	return readNotes(new ElfView(bytes, layoutOf(bits)), [moved]);
 };
 
 /** Bytes of the segments, as far as the file has them. */
-const memoryOf = (read: ReadPart, loads: readonly ProgramHeader[]): AddressSpace => ({
+const memoryOf = (source: ByteSource, loads: readonly ProgramHeader[]): AddressSpace => ({
 	read: (address, length) => {
 		const segment = loads.find(
 			({ virtualAddress, fileSize }) =>
 				virtualAddress <= address && address + BigInt(length) <= virtualAddress + fileSize,
 		);
 		if (segment === undefined) return undefined;
-		const bytes = read(Number(segment.offset + address - segment.virtualAddress), length);
+		const bytes = bytesAt(source, Number(segment.offset + address - segment.virtualAddress), length);
 		return bytes.length === length ? bytes : undefined;
 	},
 });
@@ -78,19 +76,21 @@ const memoryOf = (read: ReadPart, loads: readonly ProgramHeader[]): AddressSpace
 /** Whether the file that begins with these bytes is a core file. @param head the ELF header or more */
 export const isCoreFile = (head: Uint8Array): boolean => readHeader(openElf(head)).type === elf.ET_CORE;
 
+const readSegments = (source: ByteSource, head: ElfView): readonly ProgramHeader[] => {
+	const { offset, size } = programHeaderTable(head);
+	const table = new ElfView(bytesAt(source, Number(offset), Number(size)), head.layout);
+	return decodeProgramHeaders(table, table.range(0n, size, "Program headers"));
+};
+
 /** @throws {ElfError} when the headers or the notes are not those of a core file, or not wholly in the file. */
-export const readCoreFile = (read: ReadPart): CoreFile => {
-	const head = read(0, elf.ELF64_EHDR_SIZE);
-	const view = openElf(head);
-	const { layout } = view;
-	const { header, programHeader } = layout;
-	const end = Number(view.word(header.phoff)) + view.u16(header.phnum) * programHeader.recordSize;
-	const headers = openElf(read(0, end));
-	const segments = readProgramHeaders(headers);
+export const readCoreFile = (source: ByteSource): CoreFile => {
+	const head = openElf(bytesAt(source, 0, elf.ELF64_EHDR_SIZE));
+	const { layout } = head;
+	const segments = readSegments(source, head);
 	const loads = segments.filter(({ type }) => type === elf.PT_LOAD);
 	const notes = segments
 		.filter(({ type }) => type === elf.PT_NOTE)
-		.flatMap((segment) => readSegmentNotes(read, layout.bits, segment));
+		.flatMap((segment) => readSegmentNotes(source, layout.bits, segment));
 	const note = (type: number): ElfNote | undefined =>
 		notes.find((candidate) => candidate.type === type && candidate.name === "CORE");
 	const files = note(elf.NT_FILE);
@@ -101,7 +101,7 @@ export const readCoreFile = (read: ReadPart): CoreFile => {
 	const hasInfo = info !== undefined && info.length >= at.size;
 	return {
 		bits: layout.bits,
-		machine: readHeader(headers).machine,
+		machine: readHeader(head).machine,
 		pid: hasInfo ? new ByteReader(info).i32(at.pid) : undefined,
 		command: hasInfo
 			? new ByteReader(info.subarray(0, at.arguments + ARGUMENTS_SIZE)).cString(at.arguments).trimEnd()
@@ -113,6 +113,6 @@ export const readCoreFile = (read: ReadPart): CoreFile => {
 			permissions: segmentFlags(flags),
 			name: names.find(({ start, end: last }) => start <= virtualAddress && virtualAddress < last)?.name ?? "",
 		})),
-		memory: memoryOf(read, loads),
+		memory: memoryOf(source, loads),
 	};
 };

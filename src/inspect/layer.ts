@@ -5,7 +5,7 @@
 import { ElfError } from "../elf/elf-error.ts";
 import { loadedSize, openElf, readProgramHeaders } from "../elf/headers.ts";
 import { VSYSCALL_START } from "../vsyscall/page.ts";
-import { type AddressSpace, bytesAt, type Mapping, mappingAt } from "./address-space.ts";
+import { type AddressSpace, spaceOf, type Mapping, mappingAt } from "./address-space.ts";
 import { AT_SYSINFO, AT_SYSINFO_EHDR, type Auxv, auxvValue, findStackAuxv, type StackAuxv } from "./auxv.ts";
 import { describeImage, type ImageReport, verdictOf } from "./image-report.ts";
 import { type KernelEntry, readKernelEntry } from "./kernel-entry.ts";
@@ -87,7 +87,7 @@ const namedImage = (image: ImageReport, name: string): NamedImage => ({
 /** The layer of an image that stands alone: 32-bit ones have their entry. */
 export const layerOfImage = (image: ImageReport): Layer => {
 	const entry = image.symbols.find(({ name }) => name === "__kernel_vsyscall");
-	const memory = bytesAt(image.bytes, image.address);
+	const memory = spaceOf(image.bytes, image.address);
 	return {
 		auxv: undefined,
 		stackAuxv: undefined,

@@ -3,7 +3,7 @@ import type { HostFacts } from "../doctor/host-checks.ts";
 import { STT_FUNC } from "../elf/constants.ts";
 import { readElf } from "../elf/reader.ts";
 import { verifyImage } from "../elf/verify.ts";
-import { bytesAt } from "../inspect/address-space.ts";
+import { spaceOf } from "../inspect/address-space.ts";
 import { readKernelEntry } from "../inspect/kernel-entry.ts";
 import { viewMemory } from "./ffi.ts";
 import { probeFilter, probeTracing } from "./host-probes.ts";
@@ -46,7 +46,7 @@ const obstacle = (isInRun: boolean): string | undefined => {
 const entry32 = (): string | undefined => {
 	const image = readKernelImage32();
 	if (image?.entry === undefined || image.address === undefined) return undefined;
-	return readKernelEntry(bytesAt(image.bytes, image.address), image.entry).instruction;
+	return readKernelEntry(spaceOf(image.bytes, image.address), image.entry).instruction;
 };
 
 /** @throws {SyscallError} when no process can be made. */

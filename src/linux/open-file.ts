@@ -1,12 +1,7 @@
 /** A regular file that is read in parts: core files are as large as the process was. */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
-import type { ReadPart } from "../inspect/core-file.ts";
 import { cannotRead } from "../inspect/inspect-error.ts";
-
-export interface OpenFile {
-	readonly size: number;
-	readonly read: ReadPart;
-}
+import type { ByteSource } from "../scan/source.ts";
 
 const reasonOf = (error: unknown): string => {
 	const { code } = error as NodeJS.ErrnoException;
@@ -15,23 +10,23 @@ const reasonOf = (error: unknown): string => {
 	return code ?? String(error);
 };
 
-const partReader =
-	(fd: number): ReadPart =>
-	(offset, length) => {
-		const bytes = new Uint8Array(length);
+const sourceOfFile = (fd: number, length: number): ByteSource => ({
+	length,
+	read(into, offset) {
 		let done = 0;
-		for (let count = -1; count !== 0 && done < length; done += count) {
-			count = readSync(fd, bytes, done, length - done, offset + done);
+		for (let count = -1; count !== 0 && done < into.length; done += count) {
+			count = readSync(fd, into, done, into.length - done, offset + done);
 		}
-		return bytes.subarray(0, done);
-	};
+		return done;
+	},
+});
 
 /**
  * Opens a file for as long as `use` runs.
  *
  * @throws {VsyscallError} ERR_VSYSCALL_INSPECT when it is not there, may not be read, is no regular file or is empty.
  */
-export const withFile = <Result>(path: string, use: (file: OpenFile) => Result): Result => {
+export const withFile = <Result>(path: string, use: (source: ByteSource) => Result): Result => {
 	let fd: number;
 	try {
 		// A FIFO would wait for somebody who writes.
@@ -44,7 +39,7 @@ export const withFile = <Result>(path: string, use: (file: OpenFile) => Result):
 		if (stats.isDirectory()) throw cannotRead(path, "it is a directory");
 		if (!stats.isFile()) throw cannotRead(path, "it is not a regular file");
 		if (stats.size === 0) throw cannotRead(path, "it is empty");
-		return use({ size: stats.size, read: partReader(fd) });
+		return use(sourceOfFile(fd, stats.size));
 	} finally {
 		closeSync(fd);
 	}
