@@ -12,6 +12,10 @@ export const hasEnded = (pid: number): VsyscallError => error(`process ${pid} en
 export const notAllowed = (pid: number, why: string): VsyscallError =>
 	error(`process ${pid} may not be looked into: ${why}`);
 
+/** @param state "kernel thread" */
+export const hasNoProgram = (pid: number, state: string): VsyscallError =>
+	error(`process ${pid} has no program: ${state}`);
+
 export const foreignProc = (): VsyscallError =>
 	error("/proc is that of another pid namespace, so its numbers are those of other processes: mount it anew");
 

@@ -1,7 +1,8 @@
 /** What `vsyscall doctor` says, as text. */
+import type { Diagnosis } from "../../doctor/diagnosis.ts";
 import type { Check } from "../../doctor/host-checks.ts";
 import { paint } from "./colour.ts";
-import { outputWidth, wrap } from "./facts.ts";
+import { facts, outputWidth, wrap } from "./facts.ts";
 
 type Row = Readonly<Record<"name" | "state" | "finding", string> & { remedy?: string }>;
 
@@ -34,4 +35,17 @@ export const checksText = (checks: readonly Check[], width: number = outputWidth
 		})
 		.map((line) => `${line.trimEnd()}\n`)
 		.join("");
+};
+
+/** Three lines, and the command. */
+export const diagnosisText = ({ need, host, verdict, command }: Diagnosis, width: number = outputWidth()): string => {
+	const lines = facts(
+		[
+			["needs", need],
+			["host", host],
+			["so", verdict],
+		],
+		width,
+	);
+	return `${lines}\n  ${paint("bold", command)}\n`;
 };
