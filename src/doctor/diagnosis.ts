@@ -79,7 +79,8 @@ const needText = ({ name, kind, files, missing }: Patient, needy: readonly Scann
 	}
 	const more = others.length === 0 ? "" : `, and ${counted(others.length, "more file")}`;
 	const has = kind === "directory" ? "has programs that need" : "needs";
-	return `${name} ${has} the vsyscall page: ${first.path} has ${useOf(needsOf(first))}${more}${unseen}`;
+	const where = first.path === name ? "" : `${first.path} has `;
+	return `${name} ${has} the vsyscall page: ${where}${useOf(needsOf(first))}${more}${unseen}`;
 };
 
 const HOST: Readonly<Record<HostMode, string>> = {
