@@ -2,9 +2,9 @@
 import { wallTime } from "../clock/clock.ts";
 import { ElfError } from "../elf/elf-error.ts";
 import { ET_DYN, PT_INTERP } from "../elf/constants.ts";
-import { readElf } from "../elf/reader.ts";
+import { openElf, readHeader } from "../elf/headers.ts";
 import { spaceOf, type Mapping } from "../inspect/address-space.ts";
-import { isCoreFile, readCoreFile } from "../inspect/core-file.ts";
+import { isCoreFile, readCoreFile, readSegments } from "../inspect/core-file.ts";
 import { describeImage } from "../inspect/image-report.ts";
 import { isProgram, notAnImage } from "../inspect/inspect-error.ts";
 import { readKernelEntry } from "../inspect/kernel-entry.ts";
@@ -106,9 +106,10 @@ const inspectCore = (path: string, source: ByteSource): Report => {
 const LARGEST_FILE = 16 << 20;
 
 const inspectImage = (path: string, source: ByteSource): Report => {
+	const head = openElf(bytesAt(source, 0, ELF_HEADER));
+	const isLoaded = readSegments(source, head).some(({ type }) => type === PT_INTERP);
+	if (readHeader(head).type !== ET_DYN || isLoaded) throw isProgram(path);
 	const bytes = bytesAt(source, 0, Math.min(source.length, LARGEST_FILE));
-	const { header, programHeaders } = readElf(bytes);
-	if (header.type !== ET_DYN || programHeaders.some(({ type }) => type === PT_INTERP)) throw isProgram(path);
 	const memory = spaceOf(bytes, 0n);
 	const image = describeImage({ address: 0n, bytes, memory });
 	return { target: { kind: "file", path }, layer: layerOfImage(image), mappings: [], memory, ...NOTHING };

@@ -76,7 +76,8 @@ const memoryOf = (source: ByteSource, loads: readonly ProgramHeader[]): AddressS
 /** Whether the file that begins with these bytes is a core file. @param head the ELF header or more */
 export const isCoreFile = (head: Uint8Array): boolean => readHeader(openElf(head)).type === elf.ET_CORE;
 
-const readSegments = (source: ByteSource, head: ElfView): readonly ProgramHeader[] => {
+/** @param head the ELF header or more */
+export const readSegments = (source: ByteSource, head: ElfView): readonly ProgramHeader[] => {
 	const { offset, size } = programHeaderTable(head);
 	const table = new ElfView(bytesAt(source, Number(offset), Number(size)), head.layout);
 	return decodeProgramHeaders(table, table.range(0n, size, "Program headers"));
