@@ -101,8 +101,10 @@ export const filesOfProgram = (path: string): ProgramFiles => {
 		if (elf === undefined || paths.size > MOST_FILES) continue;
 		const directories = [...runPath(file, elf), ...shared];
 		for (const name of elf.needed) {
+			// A loader takes a name for what it has loaded by it: its own, too.
+			if ([...paths].some((loaded) => basename(loaded) === name)) continue;
 			const candidates = name.includes("/") ? [name] : directories.map((directory) => join(directory, name));
-			const found = candidates.find((candidate) => paths.has(candidate) || readProgram(candidate) !== undefined);
+			const found = candidates.find((candidate) => readProgram(candidate) !== undefined);
 			if (found === undefined) missing.add(name);
 			else paths.add(found);
 		}
