@@ -10,7 +10,9 @@ export interface ImagePlace {
 }
 
 export interface FileReport {
-	/** As it was reached; a file in an archive has the archive's path in front: `image.tar:usr/bin/old`. */
+	/** On the file system: the file itself, or the archive that it is in. */
+	readonly file: string;
+	/** The same, with its path in the archive behind: `image.tar:usr/bin/old`. */
 	readonly path: string;
 	readonly place: ImagePlace | undefined;
 	readonly findings: readonly Finding[];
@@ -36,7 +38,8 @@ export const addTally = (one: Tally, other: Tally): Tally => ({
 	bytes: one.bytes + other.bytes,
 });
 
-export const passedOver = (path: string, reason: string): FileReport => ({
+export const passedOver = (file: string, reason: string, path: string = file): FileReport => ({
+	file,
 	path,
 	place: undefined,
 	findings: [],

@@ -34,7 +34,7 @@ export interface Decompressed {
 	/** Reading it fails where the compressed bytes are damaged. */
 	readonly stream: ByteStream;
 	/** Stops. Nothing is read of the compressed stream afterwards. */
-	close(): Promise<void>;
+	readonly close: () => Promise<void>;
 }
 
 /**
@@ -58,7 +58,7 @@ export const decompressed = (compressed: ByteStream, compression: Compression): 
 	pipeline(Readable.from(chunks()), output, () => undefined);
 	return {
 		stream: streamOfChunks(output[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>),
-		async close() {
+		close: async () => {
 			output.destroy();
 			await reading;
 		},

@@ -11,7 +11,7 @@ import { addTally, type FileReport, NO_TALLY, passedOver, type Tally } from "../
 import { isElf } from "../program.ts";
 import { scanSource } from "../scan-source.ts";
 import { type ByteSource, sourceOf } from "../source.ts";
-import { type ByteStream, peek, streamOf } from "./byte-stream.ts";
+import { type ByteStream, peek } from "./byte-stream.ts";
 import { type Compression, compressionOf, decompressed, isCompressedTar } from "./decompress.ts";
 import { type Image, readImages } from "./image.ts";
 import { Layer } from "./layer.ts";
@@ -73,7 +73,7 @@ class ArchiveReader {
 			// What has been read so far counts; Node's own errors are those of the decompressor.
 			if (!(error instanceof TarError) && !isZlibError(error)) throw error;
 			const path = isOuter ? this.#path : `${this.#path}:${layer.name}`;
-			this.#reports.push(passedOver(path, `not read to its end: ${error.message}`));
+			this.#reports.push(passedOver(this.#path, `not read to its end: ${error.message}`, path));
 		}
 	}
 
@@ -133,10 +133,10 @@ class ArchiveReader {
 		const name = `${this.#path}:${layer.name === "" ? "" : `${layer.name}:`}${path}`;
 		if (source === undefined) {
 			const reason = `larger than ${MOST_HELD} bytes in a compressed archive`;
-			layer.report(path, passedOver(name, reason));
+			layer.report(path, passedOver(this.#path, reason, name));
 			return;
 		}
-		const { report, isSearched } = scanSource(source, name);
+		const { report, isSearched } = scanSource(source, this.#path, name);
 		if (isSearched) this.#tally = addTally(this.#tally, { files: 0, searched: 1, bytes: 0 });
 		if (report !== undefined) layer.report(path, report);
 	}
@@ -191,9 +191,9 @@ const isZlibError = (error: unknown): error is Error =>
 	error instanceof Error && "errno" in error && "code" in error && /^Z_|^ZSTD_/.test(String(error.code));
 
 /**
- * Scans an archive.
+ * Scans an archive. Never fails for what is in it.
  *
  * @param path to name what is found by
  */
-export const scanArchive = (source: ByteSource, path: string): Promise<ArchiveScan> =>
-	new ArchiveReader(path).read(streamOf(source));
+export const scanArchive = (stream: ByteStream, path: string): Promise<ArchiveScan> =>
+	new ArchiveReader(path).read(stream);

@@ -130,7 +130,8 @@ export const readTar = async function* (stream: ByteStream): AsyncGenerator<TarE
 	let extension: Extension = {};
 	for (;;) {
 		const block = (await stream.read(BLOCK)).slice();
-		if (block.length === 0 || block.every((byte) => byte === 0)) return;
+		// Two blocks of zeros, or nothing more.
+		if (block.every((byte) => byte === 0)) return;
 		if (!isTarHeader(block)) throw new TarError("what should be the header of an entry is none");
 		const type = String.fromCharCode(block[156] ?? 0);
 		const stated = number(block, 124, 12);

@@ -1,6 +1,7 @@
 /** One file of the file system -> what is to be said of it and of what it holds. */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { isArchive, scanArchive, START_SIZE } from "../archive/scan-archive.ts";
+import { peek, streamOf, streamOfChunks } from "../archive/byte-stream.ts";
 import { isElf } from "../program.ts";
 import { type FileReport, NO_TALLY, passedOver, type Tally } from "../report.ts";
 import { scanSource } from "../scan-source.ts";
@@ -12,6 +13,8 @@ export interface FileScan {
 	readonly tally: Tally;
 }
 
+/** What people write for it. */
+export const STANDARD_INPUT = "-";
 /** A file that was replaced by a FIFO since it was listed must not make us wait. */
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 const start = new Uint8Array(START_SIZE);
@@ -41,7 +44,7 @@ const scanDescriptor = async (descriptor: number, path: string): Promise<FileSca
 		return { reports: report === undefined ? [] : [report], tally: { ...tally, searched: isSearched ? 1 : 0 } };
 	}
 	if (!isArchive(first)) return { reports: [], tally };
-	const { reports, tally: inside } = await scanArchive(source, path);
+	const { reports, tally: inside } = await scanArchive(streamOf(source), path);
 	// The archive's bytes are those of what it holds: they count once.
 	return { reports, tally: { ...inside, bytes: stat.size } };
 };
@@ -56,5 +59,16 @@ export const scanFile = async (path: string): Promise<FileScan> => {
 		return { reports: [passedOver(path, reasonOf(error))], tally: NO_TALLY };
 	} finally {
 		if (descriptor !== undefined) closeSync(descriptor);
+	}
+};
+
+/** Never fails: an archive that comes through a pipe, as from `docker save`. */
+export const scanStandardInput = async (): Promise<FileScan> => {
+	try {
+		const { start: first, whole } = await peek(streamOfChunks(process.stdin.iterator()), START_SIZE);
+		if (!isArchive(first)) return { reports: [passedOver(STANDARD_INPUT, "no archive")], tally: NO_TALLY };
+		return await scanArchive(whole, STANDARD_INPUT);
+	} catch (error) {
+		return { reports: [passedOver(STANDARD_INPUT, reasonOf(error))], tally: NO_TALLY };
 	}
 };

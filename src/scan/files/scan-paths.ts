@@ -4,7 +4,8 @@
  * The tree is listed as fast as the threads take its files and no faster, so a scan takes no more memory for a larger tree.
  */
 import { addTally, type FileReport, NO_TALLY, passedOver, type Tally } from "../report.ts";
-import { Pool } from "./pool.ts";
+import { type BatchResult, Pool } from "./pool.ts";
+import { scanStandardInput, STANDARD_INPUT } from "./scan-file.ts";
 import { walk } from "./walk.ts";
 
 /** Files of one batch: enough that messages cost little, few enough that the last batch is not long. */
@@ -21,12 +22,14 @@ export interface ScanEvents {
 /** What was passed over while it was listed, and files to scan. */
 type Piece =
 	| { readonly kind: "report"; readonly report: FileReport }
-	| { readonly kind: "batch"; readonly paths: string[] };
+	| { readonly kind: "batch"; readonly paths: readonly string[] }
+	| { readonly kind: "standard input" };
 
 function* pieces(paths: readonly string[]): Generator<Piece, void> {
 	let batch: string[] = [];
 	for (const named of paths) {
-		for (const visited of walk(named)) {
+		if (named === STANDARD_INPUT) yield { kind: "standard input" };
+		for (const visited of named === STANDARD_INPUT ? [] : walk(named)) {
 			if (visited.kind === "file" && batch.push(visited.path) < BATCH) continue;
 			if (batch.length > 0) yield { kind: "batch", paths: batch };
 			batch = [];
@@ -70,19 +73,20 @@ export const scanPaths = async (paths: readonly string[], events: ScanEvents): P
 	const running = new Set<Promise<void>>();
 	let tally = NO_TALLY;
 	let number = 0;
-	const scan = (batch: readonly string[], own: number): Promise<void> => {
-		const job = pool.scan(batch).then((result) => {
-			running.delete(job);
-			tally = addTally(tally, result.tally);
-			events.onProgress(tally);
-			ordered.put(own, result.reports);
-		});
-		return job;
+	const take = async (scan: Promise<BatchResult>, own: number): Promise<void> => {
+		const result = await scan;
+		tally = addTally(tally, result.tally);
+		events.onProgress(tally);
+		ordered.put(own, result.reports);
+	};
+	const start = (scan: Promise<BatchResult>): void => {
+		const job = take(scan, number).finally(() => running.delete(job));
+		running.add(job);
 	};
 	try {
 		for (const piece of pieces(paths)) {
 			if (piece.kind === "report") ordered.put(number, [piece.report]);
-			else running.add(scan(piece.paths, number));
+			else start(piece.kind === "batch" ? pool.scan(piece.paths) : scanStandardInput());
 			number += 1;
 			while (running.size >= pool.depth || number - ordered.next >= MOST_WAITING) await Promise.race(running);
 		}
