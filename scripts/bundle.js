@@ -1,12 +1,13 @@
 // One file for the command line: eighty small modules would cost more start-up time than the program itself (Node 20 reads
 // and links each of them), and CommonJS starts faster than a module. koffi and iced-x86 stay outside: native code, and 0.9 MB
-// that a run never loads.
+// that a run never loads. The threads of a scan have a file of their own, for the same reason.
 import { chmodSync } from "node:fs";
 import { build } from "esbuild";
 
 await build({
-	entryPoints: ["dist/src/cli/main.js"],
-	outfile: "dist/vsyscall.cjs",
+	entryPoints: { vsyscall: "dist/src/cli/main.js", "scan-worker": "dist/src/scan/files/worker.js" },
+	outdir: "dist",
+	outExtension: { ".js": ".cjs" },
 	bundle: true,
 	minifyWhitespace: true,
 	minifySyntax: true,

@@ -1,5 +1,5 @@
 /** What `vsyscall doctor` was asked about -> its ELF files, scanned. Loaded only when the verb runs. */
-import { readdirSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Patient, ScannedFile } from "../doctor/diagnosis.ts";
 import { ELFMAG } from "../elf/constants.ts";
@@ -11,6 +11,7 @@ import { withFile } from "../linux/open-file.ts";
 import { lookAtProcess, type ProcessView } from "../linux/process-view.ts";
 import { interpreterLine, programOfLine } from "../linux/script.ts";
 import { filesOfProgram } from "../linux/shared-libraries.ts";
+import { scanPaths } from "../scan/files/scan-paths.ts";
 import { scanElf } from "../scan/scan-elf.ts";
 import { type ByteSource, bytesAt } from "../scan/source.ts";
 import { findProgram } from "../supervisor/program-file.ts";
@@ -19,7 +20,7 @@ import { findProgram } from "../supervisor/program-file.ts";
 const shellWords = (words: readonly string[]): string =>
 	words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
 
-type Scanned = Pick<Patient, "files" | "missing">;
+type Scanned = Pick<Patient, "files" | "searched" | "missing">;
 
 const MAGIC_SIZE = 4;
 /** A script can be the interpreter of a script (BINPRM_MAX_RECURSION). */
@@ -55,7 +56,7 @@ const scanFiles = (names: readonly string[], pathOf: (name: string) => string = 
 			missing.push(name);
 		}
 	}
-	return { files, missing };
+	return { files, searched: files.length, missing };
 };
 
 /** A path may lead to what is not executed itself, a library; other words are looked for as a shell would. */
@@ -89,6 +90,7 @@ const programPatient = (name: string): Patient => {
 		name,
 		command: shellWords([name]),
 		files: scanned.files,
+		searched: scanned.searched,
 		missing: [...missing, ...scanned.missing],
 		isInRun: false,
 	};
@@ -111,33 +113,17 @@ const processPatient = (pid: number): Patient =>
 		};
 	});
 
-/** Regular files below a directory, without following links; what cannot be listed is missing. */
-const walk = (directory: string, missing: string[]): readonly string[] => {
-	try {
-		return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
-			const path = join(directory, entry.name);
-			if (entry.isDirectory()) return walk(path, missing);
-			return entry.isFile() ? [path] : [];
-		});
-	} catch {
-		missing.push(directory);
-		return [];
-	}
-};
-
-const isEmptyFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.size === 0;
-
-const directoryPatient = (path: string): Patient => {
-	const unlisted: string[] = [];
-	const scanned = scanFiles(walk(path, unlisted).filter((file) => !isEmptyFile(file)));
-	return {
-		kind: "directory",
-		name: path,
-		command: shellWords([path]),
-		files: scanned.files,
-		missing: [...unlisted, ...scanned.missing],
-		isInRun: false,
-	};
+const directoryPatient = async (path: string): Promise<Patient> => {
+	const files: ScannedFile[] = [];
+	const missing: string[] = [];
+	const { searched } = await scanPaths([path], {
+		onReport: (report) => {
+			if (report.passedOver !== undefined) missing.push(report.path);
+			files.push({ path: report.path, findings: report.findings, isApplicable: true });
+		},
+		onProgress: () => {},
+	});
+	return { kind: "directory", name: path, command: shellWords([path]), files, searched, missing, isInRun: false };
 };
 
 const isDirectory = (path: string): boolean => {
@@ -152,7 +138,7 @@ const isDirectory = (path: string): boolean => {
  * @throws {VsyscallError} ERR_VSYSCALL_NOT_FOUND or ERR_VSYSCALL_NOT_EXECUTABLE for a program, ERR_VSYSCALL_INSPECT for a process or a
  * file that cannot be looked at.
  */
-export const patientOf = (target: string): Patient => {
+export const patientOf = async (target: string): Promise<Patient> => {
 	if (/^\d+$/.test(target)) return processPatient(Number(target));
 	return isDirectory(target) ? directoryPatient(target) : programPatient(target);
 };

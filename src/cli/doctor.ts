@@ -33,7 +33,7 @@ const doctorTarget = async (target: string, { json }: DoctorFlags): Promise<"ok"
 	const { patientOf } = await import("./doctor-target.ts");
 	const { diagnose } = await import("../doctor/diagnosis.ts");
 	const { probeHostVsyscall } = await import("../linux/host-vsyscall.ts");
-	const diagnosis = diagnose(patientOf(target), probeHostVsyscall());
+	const diagnosis = diagnose(await patientOf(target), probeHostVsyscall());
 	if (json === true) {
 		const { diagnosisJson } = await import("./format/doctor-json.ts");
 		printJson(diagnosisJson(diagnosis));

@@ -10,6 +10,7 @@ import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
 import { addInspectCommand } from "./inspect.ts";
 import { exitCodeOf, say, sayError, writeErr, writeOut } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
+import { addScanCommand } from "./scan.ts";
 import { VERSION } from "./version.ts";
 
 const EXAMPLES = `
@@ -86,6 +87,7 @@ const runCommand = program
 addClockCommand(program);
 addInspectCommand(program);
 addDoctorCommand(program);
+addScanCommand(program);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
 program
 	.command("faketime")

@@ -19,8 +19,10 @@ export interface Patient {
 	readonly name: string;
 	/** What starts it, as a person would type it. */
 	readonly command: string;
-	/** The ELF files that were scanned. */
+	/** The ELF files that were scanned; of a directory those with findings. */
 	readonly files: readonly ScannedFile[];
+	/** How many ELF files were scanned. */
+	readonly searched: number;
 	/** Files that could not be read, and libraries that were not found. */
 	readonly missing: readonly string[];
 	/** It is a process of a run already. */
@@ -65,7 +67,7 @@ const useOf = (findings: readonly Finding[]): string => {
 	return weak?.detail ?? "a use of it";
 };
 
-const needText = ({ name, kind, files, missing }: Patient, needy: readonly ScannedFile[]): string => {
+const needText = ({ name, kind, files, searched, missing }: Patient, needy: readonly ScannedFile[]): string => {
 	const unseen =
 		missing.length === 0
 			? ""
@@ -75,7 +77,7 @@ const needText = ({ name, kind, files, missing }: Patient, needy: readonly Scann
 		return `${name} is not for x86-64, and has no vsyscall page anywhere${unseen}`;
 	}
 	if (first === undefined) {
-		return `${name} does not use the vsyscall page (${counted(files.length, "ELF file")} looked at${unseen})`;
+		return `${name} does not use the vsyscall page (${counted(searched, "ELF file")} looked at${unseen})`;
 	}
 	const more = others.length === 0 ? "" : `, and ${counted(others.length, "more file")}`;
 	const has = kind === "directory" ? "has programs that need" : "needs";

@@ -23,6 +23,7 @@ const patient = (kinds: readonly Finding["kind"][], more: Partial<Patient> = {})
 	name: "./old",
 	command: "./old",
 	files: [{ path: "./old", findings: kinds.map(finding), isApplicable: true }],
+	searched: 1,
 	missing: [],
 	isInRun: false,
 	...more,
