@@ -56,7 +56,7 @@ export const addDoctorCommand = (program: Command): void => {
 		.command("doctor")
 		.description("say whether a program needs the vsyscall page and gets it here, or what this host allows")
 		.argument("[target]", "a program, a process id or a directory; the host when there is none")
-		.option("--json", "as JSON")
+		.option("--json", "as JSON (docs/doctor.schema.json)")
 		.addHelpText("after", EXAMPLES)
 		.action(doctor);
 };

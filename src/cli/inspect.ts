@@ -74,7 +74,7 @@ export const addInspectCommand = (program: Command): void => {
 		.description("look at the vDSO, the vvar page and the vsyscall page of a process, a core file or the host")
 		.argument("[target]", "a process id, a core file or a vDSO image; the host when there is none")
 		.option("--host", "the kernel's own layer")
-		.option("--json", "as JSON")
+		.option("--json", "as JSON (docs/inspect.schema.json)")
 		.option("--disassemble [symbol]", "the code instead, or that of one function")
 		.option("--dump <file>", "write the image to a file")
 		.addHelpText("after", EXAMPLES)

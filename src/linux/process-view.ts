@@ -33,8 +33,7 @@ const commandOf = (pid: number): readonly string[] => {
 	return words.length > 0 ? words : [readText(`/proc/${pid}/comm`, "utf8").trimEnd()];
 };
 
-const isForbidden = (error: unknown): boolean =>
-	error instanceof Error && "code" in error && (error.code === "EACCES" || error.code === "EPERM");
+const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : undefined);
 
 const refusal = (pid: number): string => {
 	if (process.geteuid?.() === 0)
@@ -49,8 +48,10 @@ const readGuarded = (pid: number, name: string): Uint8Array => {
 	try {
 		return readFileSync(`/proc/${pid}/${name}`);
 	} catch (error) {
-		if (isForbidden(error)) throw notAllowed(pid, refusal(pid));
-		throw readStatField(pid, STATE_FIELD) === undefined ? hasEnded(pid) : error;
+		const code = codeOf(error);
+		if (code === "EACCES" || code === "EPERM") throw notAllowed(pid, refusal(pid));
+		// ESRCH: it has no memory any more, though nobody has waited for it.
+		throw code === "ENOENT" || code === "ESRCH" ? hasEnded(pid) : error;
 	}
 };
 

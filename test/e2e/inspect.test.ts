@@ -8,6 +8,7 @@ import { after, suite, test } from "node:test";
 import { inspectJson } from "../../src/cli/format/inspect-json.ts";
 import { inspectText } from "../../src/cli/format/inspect-text.ts";
 import { inspectProcess } from "../../src/cli/inspect-target.ts";
+import { VsyscallError } from "../../src/errors.ts";
 import type { Report } from "../../src/inspect/report.ts";
 import { oracleSegments, oracleStrings, oracleSymbols, readelf } from "../elf/readelf.ts";
 import { build } from "../helpers/fixtures.ts";
@@ -15,7 +16,7 @@ import { hostImage } from "../helpers/host-image.ts";
 import { inspect, type Inspected, type InspectedEntry, type InspectedFunction } from "../helpers/inspected.ts";
 import { readSchema, schemaFaults } from "../helpers/json-schema.ts";
 import { has, isRoot } from "../helpers/requirements.ts";
-import { CLI, vsyscall } from "../helpers/vsyscall.ts";
+import { CLI, native, vsyscall } from "../helpers/vsyscall.ts";
 
 const SCHEMA = readSchema("inspect.schema.json");
 const TIMEOUT = { timeout: 300_000 };
@@ -74,6 +75,15 @@ const savedAuxv = (bytes: Uint8Array, bits: number): readonly (readonly [number,
 const pairs = (entries: readonly InspectedEntry[] = []): readonly (readonly [number, bigint])[] =>
 	entries.map(({ type, value }) => [type, BigInt(value)]);
 
+const childrenOf = (pid: number): readonly number[] => {
+	const children = readIfAllowed(`/proc/${pid}/task/${pid}/children`);
+	return Buffer.from(children ?? [])
+		.toString()
+		.split(" ")
+		.filter((word) => word !== "")
+		.map(Number);
+};
+
 suite("every running process", () => {
 	test("that the kernel lets us look into is inspected without a failure", TIMEOUT, async () => {
 		let inspected = 0;
@@ -99,6 +109,25 @@ suite("every running process", () => {
 			inspected += 1;
 		}
 		assert.ok(inspected >= 3, `only ${inspected} processes could be inspected`);
+	});
+
+	test("that ends while it is looked at is a process that ended, at any moment", TIMEOUT, async () => {
+		const child = spawn("sh", ["-c", "for i in $(seq 500); do /bin/true & /bin/true; done"], { stdio: "ignore" });
+		const outcomes = { whole: 0, ended: 0 };
+		while (child.exitCode === null) {
+			for (const pid of childrenOf(child.pid ?? 0)) {
+				try {
+					inspectProcess(pid);
+					outcomes.whole += 1;
+				} catch (error) {
+					assert.ok(error instanceof VsyscallError, String(error));
+					assert.equal(error.code, "ERR_VSYSCALL_INSPECT");
+					outcomes.ended += 1;
+				}
+			}
+			await new Promise((resolve) => setImmediate(resolve));
+		}
+		assert.ok(outcomes.whole > 0 && outcomes.ended > 0, JSON.stringify(outcomes));
 	});
 
 	test("is left as it was: the same mappings, no tracer, no stop", TIMEOUT, async () => {
@@ -294,4 +323,25 @@ suite("the host", () => {
 		assert.deepEqual([inside.timeNamespace?.isOurs, inside.vvar?.isInTimeNamespace], [true, true]);
 		assert.ok(Number(inside.vvar?.ageNanoseconds) < 2e9, inside.vvar?.ageNanoseconds);
 	});
+});
+
+suite("--help", () => {
+	for (const verb of ["inspect", "doctor"]) {
+		test(`of ${verb} has two examples, which run as they stand`, TIMEOUT, async () => {
+			const { stdout } = await vsyscall([verb, "--help"]);
+			const examples = stdout
+				.slice(stdout.indexOf("Examples:\n"))
+				.split("\n")
+				.filter((line) => line.startsWith("  vsyscall "));
+			assert.equal(examples.length, 2);
+			for (const example of examples) {
+				const script = `vsyscall() { "${process.execPath}" "${CLI}" "$@"; }\n${example}`;
+				const { stderr, exitCode } = await native(["sh", "-c", script]);
+				assert.equal(stderr, "");
+				// 1: doctor found a problem of this host.
+				assert.ok(exitCode === 0 || (verb === "doctor" && exitCode === 1), example);
+			}
+			for (const line of stdout.split("\n")) assert.ok(line.length <= 80, line);
+		});
+	}
 });
