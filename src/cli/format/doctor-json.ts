@@ -1,5 +1,6 @@
-/** A diagnosis as JSON: docs/doctor.schema.json says what it is. */
+/** What `vsyscall doctor` says, as JSON: docs/doctor.schema.json says what it is. */
 import type { Diagnosis } from "../../doctor/diagnosis.ts";
+import type { Check } from "../../doctor/host-checks.ts";
 import { hex } from "../../elf/elf-error.ts";
 import { isNeed } from "../../scan/finding.ts";
 
@@ -15,4 +16,8 @@ export const diagnosisJson = ({ files, ...diagnosis }: Diagnosis): object => ({
 			detail: detail ?? null,
 		})),
 	})),
+});
+
+export const checksJson = (checks: readonly Check[]): object => ({
+	checks: checks.map(({ remedy, ...check }) => ({ ...check, remedy: remedy ?? null })),
 });
