@@ -31,3 +31,7 @@ export class VsyscallError extends Error {
 		this.code = code;
 	}
 }
+
+/** By the code: what a verb throws comes from another copy of this class (scripts/bundle.js). */
+export const isVsyscallError = (error: unknown): error is VsyscallError =>
+	error instanceof Error && "code" in error && typeof error.code === "string" && error.code.startsWith("ERR_VSYSCALL_");
