@@ -9,7 +9,6 @@ import type { ElfClass } from "../elf/class-layout.ts";
 import type { AddressSpace } from "./address-space.ts";
 
 export const AT_NULL = 0;
-export const AT_PHDR = 3;
 export const AT_RANDOM = 25;
 export const AT_SYSINFO = 32;
 export const AT_SYSINFO_EHDR = 33;
@@ -19,7 +18,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
 		AT_NULL,
 		AT_IGNORE: 1,
 		AT_EXECFD: 2,
-		AT_PHDR,
+		AT_PHDR: 3,
 		AT_PHENT: 4,
 		AT_PHNUM: 5,
 		AT_PAGESZ: 6,

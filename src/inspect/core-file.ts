@@ -16,8 +16,6 @@ import type { AddressSpace, Mapping } from "./address-space.ts";
 import { type Auxv, parseAuxv } from "./auxv.ts";
 
 export interface CoreFile {
-	readonly bits: ElfClass;
-	readonly machine: number;
 	readonly pid: number | undefined;
 	readonly command: string;
 	readonly auxv: Auxv | undefined;
@@ -101,8 +99,6 @@ export const readCoreFile = (source: ByteSource): CoreFile => {
 	const at = PRPSINFO[layout.bits];
 	const hasInfo = info !== undefined && info.length >= at.size;
 	return {
-		bits: layout.bits,
-		machine: readHeader(head).machine,
 		pid: hasInfo ? new ByteReader(info).i32(at.pid) : undefined,
 		command: hasInfo
 			? new ByteReader(info.subarray(0, at.arguments + ARGUMENTS_SIZE)).cString(at.arguments).trimEnd()
