@@ -15,6 +15,7 @@ export type ErrorCode =
 	| "ERR_VSYSCALL_FAST_ENTRY"
 	| "ERR_VSYSCALL_SELECTION"
 	| "ERR_VSYSCALL_SPAN"
+	| "ERR_VSYSCALL_INSPECT"
 	| "ERR_VSYSCALL_PTRACE"
 	| "ERR_VSYSCALL_NOT_FOUND"
 	| "ERR_VSYSCALL_NOT_EXECUTABLE";
@@ -32,3 +33,7 @@ export class VsyscallError extends Error {
 		this.code = code;
 	}
 }
+
+/** By the code: what a verb throws comes from another copy of this class (scripts/bundle.js). */
+export const isVsyscallError = (error: unknown): error is VsyscallError =>
+	error instanceof Error && "code" in error && typeof error.code === "string" && error.code.startsWith("ERR_VSYSCALL_");

@@ -5,9 +5,12 @@ import { readFaketimeArguments } from "../faketime/arguments.ts";
 import { dieOf } from "../linux/exit.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "../supervisor/exit-status.ts";
 import { addClockCommand } from "./clock.ts";
+import { addDoctorCommand } from "./doctor.ts";
 import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
+import { addInspectCommand } from "./inspect.ts";
 import { exitCodeOf, say, sayError, writeErr, writeOut } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
+import { addScanCommand } from "./scan.ts";
 import { VERSION } from "./version.ts";
 
 const EXAMPLES = `
@@ -91,6 +94,9 @@ const runCommand = program
 	.action(async (command: string[], flags: RunFlags) => endLike(await runProgram(command, flags)));
 
 addClockCommand(program);
+addInspectCommand(program);
+addDoctorCommand(program);
+addScanCommand(program);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
 program
 	.command("faketime")

@@ -1,6 +1,6 @@
 /** What the command line says: results on stdout, and on stderr one line for each thing that is not as asked. */
 import { writeSync } from "node:fs";
-import { VsyscallError } from "../errors.ts";
+import { isVsyscallError } from "../errors.ts";
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE } from "../supervisor/exit-status.ts";
 
 const STDOUT = 1;
@@ -28,7 +28,7 @@ const escaped = (message: string): string =>
 export const say = (message: string): void => writeErr(`vsyscall: ${escaped(message)}\n`);
 
 const messageOf = (error: unknown): string => {
-	if (error instanceof VsyscallError) return error.message;
+	if (isVsyscallError(error)) return error.message;
 	return `internal error: ${error instanceof Error ? error.message : String(error)}`;
 };
 
@@ -36,7 +36,7 @@ const messageOf = (error: unknown): string => {
 export const sayError = (error: unknown, isVerbose: boolean): void => {
 	say(messageOf(error));
 	if (!isVerbose) return;
-	if (!(error instanceof VsyscallError) && error instanceof Error)
+	if (!isVsyscallError(error) && error instanceof Error)
 		for (const line of (error.stack ?? "").split("\n")) say(line.trim());
 	for (let cause = error instanceof Error ? error.cause : undefined; cause instanceof Error; cause = cause.cause) {
 		say(`caused by: ${cause.message}`);
@@ -44,7 +44,7 @@ export const sayError = (error: unknown, isVerbose: boolean): void => {
 };
 
 export const exitCodeOf = (error: unknown): number => {
-	if (!(error instanceof VsyscallError)) return EXIT_OWN_FAILURE;
+	if (!isVsyscallError(error)) return EXIT_OWN_FAILURE;
 	if (error.code === "ERR_VSYSCALL_NOT_FOUND") return EXIT_NOT_FOUND;
 	if (error.code === "ERR_VSYSCALL_NOT_EXECUTABLE") return EXIT_NOT_EXECUTABLE;
 	return EXIT_OWN_FAILURE;

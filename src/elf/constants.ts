@@ -20,8 +20,10 @@ export const ELFOSABI_NONE = 0;
 export const ELFOSABI_GNU = 3;
 
 // e_type, e_machine
+export const ET_REL = 1;
 export const ET_EXEC = 2;
 export const ET_DYN = 3;
+export const ET_CORE = 4;
 export const EM_386 = 3;
 export const EM_X86_64 = 62;
 export const EM_AARCH64 = 183;
@@ -127,6 +129,7 @@ export const DT_SYMENT = 11;
 export const DT_INIT = 12;
 export const DT_FINI = 13;
 export const DT_SONAME = 14;
+export const DT_RPATH = 15;
 export const DT_SYMBOLIC = 16;
 export const DT_REL = 17;
 export const DT_RELSZ = 18;
@@ -135,6 +138,7 @@ export const DT_TEXTREL = 22;
 export const DT_JMPREL = 23;
 export const DT_INIT_ARRAY = 25;
 export const DT_FINI_ARRAY = 26;
+export const DT_RUNPATH = 29;
 export const DT_FLAGS = 30;
 export const DT_RELRSZ = 35;
 export const DT_RELR = 36;
@@ -163,8 +167,13 @@ export const VERSYM_HIDDEN = 0x8000;
 // Notes
 export const NT_GNU_BUILD_ID = 3;
 export const NT_GNU_PROPERTY_TYPE_0 = 5;
+/** Notes named "CORE" of core files. */
+export const NT_PRPSINFO = 3;
+export const NT_AUXV = 6;
+export const NT_FILE = 0x46494c45;
 /** Type of the note named "Linux" that holds LINUX_VERSION_CODE (linux/elfnote.h). */
 export const NT_LINUX_VERSION = 0;
+export const NT_LINUX_BUILD_SALT = 0x100;
 
 // Pointer encodings of .eh_frame (LSB Core, "DWARF Exception Header Encoding")
 export const DW_EH_PE_absptr = 0x00;

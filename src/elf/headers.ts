@@ -85,11 +85,20 @@ export const readHeader = (view: ElfView): ElfHeader => ({
 	entry: view.word(view.layout.header.entry),
 });
 
-/** @throws {ElfError} when the table has records of another size or is not wholly in the file. */
-export const readProgramHeaders = (view: ElfView): readonly ProgramHeader[] => {
+/** Where a table stands, as the header has it: it may claim bytes that are not there. */
+export interface TableRange {
+	readonly offset: bigint;
+	readonly size: bigint;
+}
+
+/**
+ * @param view of the header; the table need not be in it
+ * @throws {ElfError} when the table has records of another size.
+ */
+export const programHeaderTable = (view: ElfView): TableRange => {
 	const { header, programHeader: at } = view.layout;
 	const count = view.u16(header.phnum);
-	if (count === 0) return [];
+	if (count === 0) return { offset: 0n, size: 0n };
 	if (count === constants.PN_XNUM) {
 		throw new ElfError(header.phnum, "More than 65534 program headers (PN_XNUM), expected fewer");
 	}
@@ -97,9 +106,20 @@ export const readProgramHeaders = (view: ElfView): readonly ProgramHeader[] => {
 	if (recordSize !== at.recordSize) {
 		throw new ElfError(header.phentsize, `Program headers of ${recordSize} bytes, expected ${at.recordSize}`);
 	}
-	const table = view.range(view.word(header.phoff), BigInt(count * recordSize), "Program headers");
+	return { offset: view.word(header.phoff), size: BigInt(count * recordSize) };
+};
+
+/** @throws {ElfError} when the table has records of another size or is not wholly in the file. */
+export const readProgramHeaders = (view: ElfView): readonly ProgramHeader[] => {
+	const { offset, size } = programHeaderTable(view);
+	return decodeProgramHeaders(view, view.range(offset, size, "Program headers"));
+};
+
+/** @param table part of `view`, with whole records */
+export const decodeProgramHeaders = (view: ElfView, table: FileRange): readonly ProgramHeader[] => {
+	const { programHeader: at } = view.layout;
 	const headers: ProgramHeader[] = [];
-	for (let record = table.offset; record < table.end; record += recordSize) {
+	for (let record = table.offset; record < table.end; record += at.recordSize) {
 		headers.push({
 			type: view.u32(record + at.type),
 			flags: view.u32(record + at.flags),
@@ -113,25 +133,54 @@ export const readProgramHeaders = (view: ElfView): readonly ProgramHeader[] => {
 	return headers;
 };
 
+/** Bytes of address space from the start of an image to the end of its last PT_LOAD. */
+export const loadedSize = (headers: readonly ProgramHeader[]): number =>
+	headers
+		.filter(({ type }) => type === constants.PT_LOAD)
+		.reduce((size, segment) => Math.max(size, Number(segment.virtualAddress + segment.memorySize)), 0);
+
+/**
+ * @param view of the header; the table need not be in it
+ * @param fileLength in bytes
+ * @throws {ElfError} when the table is there with records of another size.
+ */
+export const sectionHeaderTable = (view: ElfView, fileLength: number): TableRange | "absent" | "truncated" => {
+	const { header, sectionHeader: at } = view.layout;
+	const offset = view.word(header.shoff);
+	// No count but a table means 65280 sections or more (gABI, e_shnum): nothing that we read has that many.
+	const count = view.u16(header.shnum);
+	if (offset === 0n || count === 0) return "absent";
+	const recordSize = view.u16(header.shentsize);
+	const size = BigInt(count * at.recordSize);
+	if (offset + size > BigInt(fileLength)) return "truncated";
+	if (recordSize !== at.recordSize) {
+		throw new ElfError(header.shentsize, `Section headers of ${recordSize} bytes, expected ${at.recordSize}`);
+	}
+	return { offset, size };
+};
+
 /** @throws {ElfError} when the table is there with records of another size. */
 export const readSections = (
 	view: ElfView,
 ): { readonly sectionTable: SectionTable; readonly sections: readonly SectionHeader[] } => {
-	const { header, sectionHeader: at } = view.layout;
-	const start = view.word(header.shoff);
-	// No count but a table means 65280 sections or more (gABI, e_shnum): nothing that we read has that many.
-	const count = view.u16(header.shnum);
-	if (start === 0n || count === 0) return { sectionTable: "absent", sections: [] };
-	const recordSize = view.u16(header.shentsize);
-	if (start + BigInt(count * at.recordSize) > BigInt(view.length)) return { sectionTable: "truncated", sections: [] };
-	if (recordSize !== at.recordSize) {
-		throw new ElfError(header.shentsize, `Section headers of ${recordSize} bytes, expected ${at.recordSize}`);
-	}
-	const offset = Number(start);
-	const nameOf = sectionNames(view, { offset, end: offset + count * recordSize });
+	const table = sectionHeaderTable(view, view.length);
+	if (table === "absent" || table === "truncated") return { sectionTable: table, sections: [] };
+	const range = { offset: Number(table.offset), end: Number(table.offset + table.size) };
+	return { sectionTable: "present", sections: decodeSections(view, range, sectionNames(view, range)) };
+};
+
+/**
+ * @param table part of `view`, with whole records
+ * @param nameOf the name at an index into the table of names
+ */
+export const decodeSections = (
+	view: ElfView,
+	table: FileRange,
+	nameOf: (index: number) => string | undefined,
+): readonly SectionHeader[] => {
+	const { sectionHeader: at } = view.layout;
 	const sections: SectionHeader[] = [];
-	for (let index = 0; index < count; index++) {
-		const record = offset + index * recordSize;
+	for (let record = table.offset; record < table.end; record += at.recordSize) {
 		sections.push({
 			name: nameOf(view.u32(record + at.name)),
 			type: view.u32(record + at.type),
@@ -145,7 +194,7 @@ export const readSections = (
 			entrySize: view.word(record + at.entsize),
 		});
 	}
-	return { sectionTable: "present", sections };
+	return sections;
 };
 
 /** Names are for people: where they cannot be read, the table is still of use. */

@@ -57,9 +57,9 @@ export const MAP_ANONYMOUS = 0x20;
 // memfd_create(2), fcntl(2)
 export const MFD_CLOEXEC = 1;
 export const MFD_ALLOW_SEALING = 2;
-/** Linux 6.3. */
-export const MFD_EXEC = 0x10;
 export const MFD_NOEXEC_SEAL = 8;
+/** Linux 6.3; the default before, and of hosts with vm.memfd_noexec=0. */
+export const MFD_EXEC = 0x10;
 export const F_GETFD = 1;
 export const F_GETFL = 3;
 export const FD_CLOEXEC = 1;

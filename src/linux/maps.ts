@@ -1,4 +1,5 @@
 /** /proc/PID/maps: proc_pid_maps(5). */
+import type { Mapping } from "../inspect/address-space.ts";
 import { isOwnProc, readText } from "./proc-file.ts";
 
 /** "" of a process that has no memory or cannot be looked into. */
@@ -46,3 +47,15 @@ export const hostDataDistance = (tid: number): number | undefined => {
 	const [image, data] = [mappingOf(maps, "vdso"), mappingOf(maps, "vvar")];
 	return image === undefined || data === undefined ? undefined : Number(data.start - image.start);
 };
+const LINE = /^(?<start>[0-9a-f]+)-(?<end>[0-9a-f]+) (?<permissions>\S+) \S+ \S+ \d+ *(?<name>.*)$/;
+
+/** The lines of /proc/PID/maps as text. A name with a newline stands there with `\012`. */
+export const parseMaps = (text: string): readonly Mapping[] =>
+	text.split("\n").flatMap((line) => {
+		const { start, end, permissions, name } = LINE.exec(line)?.groups ?? {};
+		if (start === undefined || end === undefined || permissions === undefined || name === undefined) return [];
+		return [{ start: BigInt(`0x${start}`), end: BigInt(`0x${end}`), permissions, name }];
+	});
+
+/** Every mapping of a process; none of one that has no memory or cannot be looked into. */
+export const mappingsOf = (tid: number): readonly Mapping[] => parseMaps(readMaps(tid));

@@ -72,6 +72,7 @@ export interface FilterOptions {
 const AUDIT_ARCH: Readonly<Record<Architecture, number>> = { "x86-64": 0xc000_003e, i386: 0x4000_0003 };
 const SECCOMP_RET_ALLOW = 0x7fff_0000;
 const SECCOMP_RET_TRACE = 0x7ff0_0000;
+const SECCOMP_RET_ERRNO = 0x0005_0000;
 
 const DATA = { nr: 0, arch: 4, pointerLow: 8, pointerHigh: 12, args: 16 } as const;
 const low = (argument: number): number => DATA.args + 8 * argument;
@@ -225,17 +226,9 @@ const ifArchitecture = (architecture: Architecture, block: readonly Instruction[
 	...block,
 ];
 
-const assemble = (rulesOf: (architecture: Architecture) => readonly Rule[]): Uint8Array => {
-	const instructions = [
-		{ code: BPF_LD_W_ABS, k: DATA.arch },
-		...(["x86-64", "i386"] as const).flatMap((architecture) => {
-			const rules = rulesOf(architecture);
-			return rules.length === 0 ? [] : ifArchitecture(architecture, callInstructions(rules));
-		}),
-		ALLOW,
-	];
+const encode = (instructions: readonly Instruction[]): Uint8Array => {
 	const bytes = new Uint8Array(instructions.length * FILTER_INSTRUCTION_SIZE);
-	instructions.forEach(({ code, k, yes = 0, no = 0 }: Instruction, index) => {
+	instructions.forEach(({ code, k, yes = 0, no = 0 }, index) => {
 		const offset = index * FILTER_INSTRUCTION_SIZE;
 		setU16(bytes, offset, code);
 		bytes[offset + 2] = yes;
@@ -244,6 +237,16 @@ const assemble = (rulesOf: (architecture: Architecture) => readonly Rule[]): Uin
 	});
 	return bytes;
 };
+
+const assemble = (rulesOf: (architecture: Architecture) => readonly Rule[]): Uint8Array =>
+	encode([
+		{ code: BPF_LD_W_ABS, k: DATA.arch },
+		...(["x86-64", "i386"] as const).flatMap((architecture) => {
+			const rules = rulesOf(architecture);
+			return rules.length === 0 ? [] : ifArchitecture(architecture, callInstructions(rules));
+		}),
+		ALLOW,
+	]);
 
 export const buildFilter = (options: FilterOptions): Uint8Array =>
 	assemble((architecture) => rulesFor(architecture, options));
@@ -256,4 +259,13 @@ export const buildReadFilter = (descriptor: number): Uint8Array =>
 			tests: [testLines({ argument: 0, isOneOf: [descriptor] })],
 			reason: WATCHED_READ[architecture],
 		},
+	]);
+
+/** A filter by which a system call fails, whatever its architecture: to see who makes it. */
+export const buildRefusal = (number: number, errno: number): Uint8Array =>
+	encode([
+		{ code: BPF_LD_W_ABS, k: DATA.nr },
+		{ code: BPF_JMP_JEQ_K, k: number, yes: 0, no: 1 },
+		{ code: BPF_RET_K, k: SECCOMP_RET_ERRNO | errno },
+		ALLOW,
 	]);

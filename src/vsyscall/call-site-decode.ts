@@ -46,7 +46,8 @@ const CLOBBERED: ReadonlySet<GeneralRegister> = new Set(
 	"rax rcx rdx rsi rdi r8 r9 r10 r11".split(" ") as GeneralRegister[],
 );
 
-const nameOf = (iced: typeof Iced, register: Iced.Register): GeneralRegister | undefined =>
+/** undefined for what is no 64-bit general register. */
+export const nameOf = (iced: typeof Iced, register: Iced.Register): GeneralRegister | undefined =>
 	NAMES[register - iced.Register.RAX];
 
 /** undefined where it counts from a base that is not known here, or from half a register. */
@@ -113,7 +114,7 @@ const flowOf = (iced: typeof Iced, instruction: Iced.Instruction): Step["flow"] 
 };
 
 /** The objects of iced that decoding takes. They live in the heap of the WebAssembly and have to be freed. */
-class Decoding {
+export class Decoding {
 	readonly #iced: typeof Iced;
 	readonly #decoder: Iced.Decoder;
 	readonly #instruction: Iced.Instruction;
@@ -136,6 +137,23 @@ class Decoding {
 		this.#decoder.free();
 	}
 
+	/** What was decoded last; changed by the next decode. */
+	get instruction(): Iced.Instruction {
+		return this.#instruction;
+	}
+
+	/** Offsets of the four or eight bytes of constants in the instruction that was decoded last, from its first byte. */
+	constants(): readonly number[] {
+		const offsets = this.#decoder.getConstantOffsets(this.#instruction);
+		const { immediateOffset, immediateSize, displacementOffset, displacementSize } = offsets;
+		offsets.free();
+		const all = [
+			[immediateOffset, immediateSize],
+			[displacementOffset, displacementSize],
+		] as const;
+		return all.filter(([, size]) => size >= 4).map(([offset]) => offset);
+	}
+
 	/** Bytes of the instruction at an offset; 0 where there is none. */
 	lengthAt(offset: number): number {
 		this.#decoder.position = offset;
@@ -152,18 +170,29 @@ class Decoding {
 		return { flow, writes, move: moveOf(iced, instruction), target: targetOf(iced, instruction) };
 	}
 
+	/** The registers that the instruction which was decoded last uses the value of, in an address too. */
+	reads(): ReadonlySet<GeneralRegister> {
+		const { OpAccess } = this.#iced;
+		const ways = [OpAccess.Read, OpAccess.CondRead, OpAccess.ReadWrite, OpAccess.ReadCondWrite];
+		return this.#registers((access) => ways.includes(access));
+	}
+
 	#writes(): ReadonlySet<GeneralRegister> {
-		const { OpAccess, RegisterExt } = this.#iced;
-		const reads = [OpAccess.None, OpAccess.Read, OpAccess.CondRead, OpAccess.NoMemAccess];
-		const writes = new Set<GeneralRegister>();
+		const { OpAccess } = this.#iced;
+		const others = [OpAccess.None, OpAccess.Read, OpAccess.CondRead, OpAccess.NoMemAccess];
+		return this.#registers((access) => !others.includes(access));
+	}
+
+	#registers(isMeant: (access: Iced.OpAccess) => boolean): ReadonlySet<GeneralRegister> {
+		const registers = new Set<GeneralRegister>();
 		const info = this.#factory.info(this.#instruction);
 		for (const used of info.usedRegisters() as readonly Iced.UsedRegister[]) {
-			const name = nameOf(this.#iced, RegisterExt.fullRegister(used.register));
-			if (name !== undefined && !reads.includes(used.access)) writes.add(name);
+			const name = nameOf(this.#iced, this.#iced.RegisterExt.fullRegister(used.register));
+			if (name !== undefined && isMeant(used.access)) registers.add(name);
 			used.free();
 		}
 		info.free();
-		return writes;
+		return registers;
 	}
 }
 

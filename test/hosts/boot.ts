@@ -79,6 +79,7 @@ const makeInitramfs = (directory: string, { programs, commands }: Boot): string 
 		cpSync(library, join(root, library), { dereference: true });
 	}
 	cpSync(CLI, join(root, "app/dist/vsyscall.cjs"));
+	cpSync(join(dirname(CLI), "verbs"), join(root, "app/dist/verbs"), { recursive: true });
 	for (const name of MODULES) {
 		cpSync(join(ROOT, "node_modules", name), join(root, "app/node_modules", name), {
 			recursive: true,
