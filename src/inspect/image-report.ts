@@ -78,7 +78,7 @@ const meaningOf = (note: ElfNote): string => {
 
 /** @param profile whose image it is said to be. @default the stricter one, when it keeps its rules */
 export const verdictOf = (image: Pick<ImageReport, "bytes" | "abi">, profile?: Profile): Verdict | undefined => {
-	if (image.abi !== "x86-64") return undefined;
+	if (image.abi !== "x86-64" && image.abi !== "i386") return undefined;
 	const verdict = (of: Profile): Verdict => ({
 		profile: of,
 		rules: RULES[of].length,

@@ -26,8 +26,11 @@ const isProgram = (pid: number, program: string): boolean => {
 };
 
 /** Runs the fixture under a run and gives its pid to `use`, once the run has said that it waits. */
-const withRun = async (options: readonly string[], use: (pid: number) => Promise<void>): Promise<void> => {
-	const program = build("glibc", "waits.c");
+const withRun = async (
+	options: readonly string[],
+	use: (pid: number) => Promise<void>,
+	program = build("glibc", "waits.c"),
+): Promise<void> => {
 	const { child, mark, finished } = startVsyscall(["run", ...options, "--", program], { env });
 	await new Promise<void>((resolve) => child.stdout?.once("data", () => resolve()));
 	const pid = markedProcesses(mark).find((candidate) => isProgram(candidate, program)) ?? 0;
@@ -61,6 +64,19 @@ suite("a process of a run", () => {
 			assert.match(stdout, /^clock +shop: @2027-01-31T23:59:00Z frozen, shows 2027-01-31T23:59:00Z$/m);
 		});
 		await vsyscall(["clock", "rm", "shop"], { env });
+	});
+
+	test("has them in 32 bits, too, where the image claims the host's data pages", TIMEOUT, async (t) => {
+		if (!has(t, "gcc")) return;
+		await withRun(
+			["--clock", "@2027-01-31T23:59:00Z frozen"],
+			async (pid) => {
+				const { clock, image } = await inspect([String(pid)]);
+				assert.deepEqual([clock?.kind, clock?.spec], ["frozen", "@2027-01-31T23:59:00Z frozen"]);
+				assert.deepEqual([image?.verdict?.profile, image?.verdict?.violations], ["own", []]);
+			},
+			build("glibc-32", "waits.c"),
+		);
 	});
 
 	test("has both copies of its auxiliary vector lead to the image, and the kernel's beside it", TIMEOUT, async (t) => {

@@ -50,7 +50,7 @@ const clockFacts = ({ layer: { ownClock }, clockTime }: Report): readonly Fact[]
 };
 
 const verdictText = (verdict: Verdict | undefined, abi: string): string => {
-	if (verdict === undefined) return `not checked: the rules are for x86-64, and this is for ${abi}`;
+	if (verdict === undefined) return `not checked: the rules are for x86-64 and i386, and this is for ${abi}`;
 	const { profile, rules, violations } = verdict;
 	const whose = profile === "own" ? "vsyscall's own images" : "the kernel's images";
 	if (violations.length === 0) return `keeps all ${rules} rules of ${whose}`;
