@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import { readFaketimeArguments } from "../faketime/arguments.ts";
 import { dieOf } from "../linux/exit.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "../supervisor/exit-status.ts";
+import { addBenchCommand } from "./bench.ts";
 import { addClockCommand } from "./clock.ts";
 import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
 import { exitCodeOf, say, sayError, writeErr, writeOut } from "./messages.ts";
@@ -82,6 +83,7 @@ const runCommand = program
 	.action(async (command: string[], flags: RunFlags) => endLike(await runProgram(command, flags)));
 
 addClockCommand(program);
+addBenchCommand(program);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
 program
 	.command("faketime")

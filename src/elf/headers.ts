@@ -113,6 +113,12 @@ export const readProgramHeaders = (view: ElfView): readonly ProgramHeader[] => {
 	return headers;
 };
 
+/** Bytes of address space from the start of an image to the end of its last PT_LOAD. */
+export const loadedSize = (headers: readonly ProgramHeader[]): number =>
+	headers
+		.filter(({ type }) => type === constants.PT_LOAD)
+		.reduce((size, segment) => Math.max(size, Number(segment.virtualAddress + segment.memorySize)), 0);
+
 /** @throws {ElfError} when the table is there with records of another size. */
 export const readSections = (
 	view: ElfView,

@@ -4,9 +4,10 @@
  * F_SEAL_FUTURE_WRITE keeps the mapping that exists writable and refuses every other way to write: so only the supervisor can
  * push, whoever gets hold of a descriptor (Linux 5.1; older kernels go without).
  */
-import { closeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import * as linux from "./constants.ts";
 import { addressOf, checkedSyscall, rawSyscall, syscallResult, viewMemory } from "./ffi.ts";
+import { SyscallError } from "./syscall-error.ts";
 
 const EINVAL = 22;
 
@@ -57,6 +58,24 @@ export const mapCode = (code: Uint8Array): bigint => {
 	const pointer = checkedSyscall("mmap", linux.SYS_mmap, 0, code.length, protection, linux.MAP_PRIVATE, fd, 0);
 	closeSync(fd);
 	return BigInt(pointer);
+};
+
+/**
+ * A file to execute, which has no name and is gone with its last descriptor.
+ *
+ * @returns a descriptor that only reads: what can be written is busy (ETXTBSY)
+ * @throws {SyscallError} EACCES: the host wants no memory file executed (vm.memfd_noexec=2).
+ */
+export const createProgramFile = (bytes: Uint8Array): number => {
+	const flags = linux.MFD_CLOEXEC;
+	let made = rawSyscall(linux.SYS_memfd_create, MEMORY_FILE_NAME, flags | linux.MFD_EXEC);
+	if (made === -EINVAL) made = checkedSyscall("memfd_create", linux.SYS_memfd_create, MEMORY_FILE_NAME, flags);
+	if (made < 0) throw new SyscallError("memfd_create(MFD_EXEC)", -Number(made));
+	const fd = Number(made);
+	fillFile(fd, bytes, 0);
+	const readable = openSync(`/proc/self/fd/${fd}`, "r");
+	closeSync(fd);
+	return readable;
 };
 
 /** Takes the right to write from everybody but the mappings that exist. */

@@ -4,8 +4,7 @@
  *     AT_SYSINFO_EHDR ->  image | link page | vvar page         of a run
  *                         image of the kernel                   otherwise
  */
-import * as elf from "../elf/constants.ts";
-import { openElf, readProgramHeaders } from "../elf/headers.ts";
+import { loadedSize, openElf, readProgramHeaders } from "../elf/headers.ts";
 import { ByteReader } from "../bytes.ts";
 import { MAGIC, PAGE, PAGE_SIZE } from "../vvar/layout.ts";
 import { AT_SYSINFO_EHDR } from "./constants.ts";
@@ -17,9 +16,7 @@ const HEADERS_READ = 4096;
 
 /** Bytes of address space of the image that is mapped at `address`: whole pages. */
 export const imageLength = (address: bigint): number => {
-	const end = readProgramHeaders(openElf(viewMemory(address, HEADERS_READ).slice()))
-		.filter(({ type }) => type === elf.PT_LOAD)
-		.reduce((length, segment) => Math.max(length, Number(segment.virtualAddress + segment.memorySize)), 0);
+	const end = loadedSize(readProgramHeaders(openElf(viewMemory(address, HEADERS_READ).slice())));
 	return Math.ceil(end / PAGE_SIZE) * PAGE_SIZE;
 };
 

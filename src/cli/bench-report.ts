@@ -1,0 +1,131 @@
+/** What `vsyscall bench` prints: tables of at most 80 columns, and one object for --json. */
+import type { BenchResult } from "../bench/bench.ts";
+import type { GroupResult, WayResult } from "../bench/measure.ts";
+import type { Bucket, Quartiles } from "../bench/statistics.ts";
+import { table } from "./format/table.ts";
+import { VERSION } from "./version.ts";
+
+/** Three digits that mean something, or whole numbers. */
+const figure = (value: number): string => value.toFixed(value < 10 ? 2 : value < 1000 ? 1 : 0);
+
+/** A length of time below a power of two of nanoseconds: "16ns", "8us" for 8192, "4ms". */
+export const power = (nanoseconds: number): string => {
+	if (nanoseconds < 1024) return `${nanoseconds}ns`;
+	if (nanoseconds < 1024 ** 2) return `${nanoseconds / 1024}us`;
+	return nanoseconds < 1024 ** 3 ? `${nanoseconds / 1024 ** 2}ms` : `${nanoseconds / 1024 ** 3}s`;
+};
+
+const alignRight = (words: readonly string[]): readonly string[] => {
+	const width = Math.max(...words.map((word) => word.length));
+	return words.map((word) => word.padStart(width));
+};
+
+/** Columns of words -> rows, numbers to the right. */
+const rowsOf = (names: readonly string[], columns: readonly (readonly string[])[]): readonly (readonly string[])[] => {
+	const aligned = columns.map(alignRight);
+	return names.map((name, row) => [name, ...aligned.map((column) => column[row] ?? "")]);
+};
+
+const spread = ({ lower, upper }: Quartiles): string => `${figure(lower)} - ${figure(upper)}`;
+
+const costs = ({ title, ways }: GroupResult): string => {
+	const names = [title, ...ways.map(({ name }) => `  ${name}`)];
+	const ratio = (of: (ratio: Quartiles) => string): readonly string[] =>
+		ways.map((way) => (way.ratio === undefined ? "-" : of(way.ratio)));
+	return table(
+		rowsOf(names, [
+			["ns", ...ways.map(({ nanoseconds }) => figure(nanoseconds.median))],
+			["quartiles", ...ways.map(({ nanoseconds }) => spread(nanoseconds))],
+			["ratio", ...ratio(({ median }) => figure(median))],
+		]),
+	);
+};
+
+/** The buckets that are shown of a histogram. */
+const SHOWN = 3;
+
+const share = (count: number, total: number): string => `${((100 * count) / total).toFixed(1)}%`;
+
+/** The fullest buckets in ascending order, and how far the widest difference goes. */
+const differences = (histogram: readonly Bucket[]): readonly string[] => {
+	const total = histogram.reduce((sum, { count }) => sum + count, 0);
+	const fullest = new Set(histogram.toSorted((a, b) => b.count - a.count).slice(0, SHOWN));
+	const shown = histogram
+		.filter((bucket) => fullest.has(bucket))
+		.map(({ below, count }) => `${below === 1 ? "0" : `<${power(below)}`} ${share(count, total)}`);
+	const widest = histogram.at(-1)?.below ?? 1;
+	return [
+		...shown,
+		...Array.from({ length: SHOWN - shown.length }, () => ""),
+		widest === 1 ? "0" : `<${power(widest)}`,
+	];
+};
+
+const histograms = ({ ways }: GroupResult): string => {
+	const cells = ways.map(({ readings }) => differences(readings.histogram));
+	const headings = ["from one to the next", ...Array.from({ length: SHOWN - 1 }, () => ""), "widest"];
+	const columns = headings.slice(1).map((heading, index) => [heading, ...cells.map((row) => row[index + 1] ?? "")]);
+	const names = ["", ...ways.map(({ name }) => `  ${name}`)];
+	const first = ["next read", ...cells.map((row) => row[0] ?? "")];
+	return table(rowsOf(names, [first, ...columns]));
+};
+
+const leftOut = ({ unavailable }: GroupResult): string =>
+	unavailable.map(({ name, reason }) => `  ${name}: not here, ${reason}\n`).join("");
+
+const waysOf = ({ groups }: BenchResult): readonly WayResult[] => groups.flatMap(({ ways }) => ways);
+
+/** Whether a reading was before the one in front of it. */
+export const wentBack = (result: BenchResult): boolean => waysOf(result).some(({ readings }) => readings.backward > 0);
+
+const verdict = (result: BenchResult): string => {
+	const reads = waysOf(result).reduce((sum, { readings }) => sum + readings.count, 0);
+	const back = waysOf(result).filter(({ readings }) => readings.backward > 0);
+	if (back.length === 0) return `No clock went back in ${reads.toLocaleString("en")} reads.\n`;
+	return back
+		.map(
+			({ name, readings }) =>
+				`${name} went back ${readings.backward} times in ${readings.count.toLocaleString("en")} reads, by up to ${readings.largestBackward} ns.\n`,
+		)
+		.join("");
+};
+
+export const benchAsText = (result: BenchResult): string => {
+	const { cpu, processors, kernel, clockSource } = result.machine;
+	const sections = result.groups.map((group) =>
+		[costs(group), leftOut(group), "\n", histograms(group)].filter((text) => text !== "").join(""),
+	);
+	return [
+		`${cpu}, ${processors} processors, Linux ${kernel}, clock source ${clockSource}\n`,
+		`A call in nanoseconds: median and quartiles of ${result.rounds} rounds; host's vDSO = 1\n`,
+		...sections.map((text) => `\n${text}`),
+		`\n${verdict(result)}`,
+	].join("");
+};
+
+const rounded = (value: number): number => Math.round(value * 1000) / 1000;
+
+const quartiles = ({ lower, median, upper }: Quartiles): Quartiles => ({
+	lower: rounded(lower),
+	median: rounded(median),
+	upper: rounded(upper),
+});
+
+/** As docs/bench.schema.json says. */
+export const benchAsJson = (result: BenchResult): unknown => ({
+	version: VERSION,
+	machine: result.machine,
+	rounds: result.rounds,
+	groups: result.groups.map(({ id, title, ways, unavailable }) => ({
+		id,
+		title,
+		ways: ways.map((way) => ({
+			id: way.id,
+			name: way.name,
+			nanoseconds: quartiles(way.nanoseconds),
+			ratio: way.ratio === undefined ? null : quartiles(way.ratio),
+			readings: way.readings,
+		})),
+		unavailable,
+	})),
+});
