@@ -1,7 +1,8 @@
 // One file for the command line: eighty small modules would cost more start-up time than the program itself (Node 20 reads
 // and links each of them), and CommonJS starts faster than a module. koffi and iced-x86 stay outside: native code, and 0.9 MB
 // that a run never loads.
-import { chmodSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
 await build({
@@ -22,3 +23,6 @@ await build({
 	logLevel: "warning",
 });
 chmodSync("dist/vsyscall.cjs", 0o755);
+
+// The manual page comes from the program that prints --help.
+writeFileSync("dist/vsyscall.1", execFileSync(process.execPath, ["dist/vsyscall.cjs", "man"]));

@@ -12,9 +12,13 @@ import { Session, SessionOver, type SessionStart } from "./session.ts";
 import { type Quartiles, quartilesOf, type Readings, ReadingsCollector } from "./statistics.ts";
 import type { Group, Trial, Way } from "./ways.ts";
 
+/** Whose code answers. */
+export type Answerer = "host" | "vsyscall" | "libfaketime";
+
 export interface WayResult {
 	readonly id: string;
 	readonly name: string;
+	readonly by: Answerer;
 	/** A call. */
 	readonly nanoseconds: Quartiles;
 	/** To the host's vDSO in the same program, round by round; undefined where the host has none. */
@@ -123,6 +127,8 @@ const calibrate = async (runner: Runner, name: protocol.TimeFunction): Promise<v
 	}
 };
 
+const ANSWERERS = { native: "host", run: "vsyscall", faketime: "libfaketime" } as const;
+
 const reasonOf = (error: unknown): string => {
 	if (error instanceof SessionOver || error instanceof NotThere) return error.message;
 	throw error;
@@ -145,7 +151,7 @@ class GroupMeasurement {
 
 	async #runner({ session, addresses }: Running, way: Way): Promise<Runner> {
 		const address = await addresses.find(way.target);
-		const name = way.kind === "entry" ? `${way.name}, ${await addresses.entryInstruction()}` : way.name;
+		const name = way.kind === "entry" ? `${way.name} by ${await addresses.entryInstruction()}` : way.name;
 		return { way: { ...way, name }, session, address, calls: 1, nanoseconds: [], collector: new ReadingsCollector() };
 	}
 
@@ -228,6 +234,7 @@ class GroupMeasurement {
 				return {
 					id: way.id,
 					name: way.name,
+					by: ANSWERERS[trial.start.kind],
 					nanoseconds: quartilesOf(nanoseconds),
 					ratio: ratios && quartilesOf(ratios),
 					readings: collector.readings,

@@ -29,13 +29,15 @@ interface Waiting {
 	readonly reject: (error: SessionOver) => void;
 }
 
-/** The last line of what a program has said, without the name of the command line. */
+/** The last line of what a program has said, without who says it of whom. */
 const lastLine = (text: string): string | undefined =>
 	text
 		.trim()
 		.split("\n")
 		.at(-1)
-		?.replace(/^vsyscall: /, "");
+		?.replace(/^vsyscall: /, "")
+		.replace(/^.* \(pid \d+\) /, "")
+		.replace(/; it was not started.*$/, "");
 
 const endOf = (exitCode: number | null, signal: NodeJS.Signals | null, stderr: string): SessionOver =>
 	new SessionOver(
@@ -46,7 +48,7 @@ export class Session {
 	readonly program: protocol.MeasuringProgram;
 	readonly #child: ChildProcess;
 	readonly #closed: Promise<void>;
-	#received: Uint8Array<ArrayBufferLike> = new Uint8Array(0);
+	#received: Uint8Array = new Uint8Array(0);
 	#waiting: Waiting | undefined;
 	#over: SessionOver | undefined;
 	#hello: protocol.Hello | undefined;
@@ -78,7 +80,7 @@ export class Session {
 	static async start({ program, through, environment }: SessionStart): Promise<Session> {
 		const fd = createProgramFile(program.bytes);
 		try {
-			const [file = "", ...args] = [...through, PROGRAM_PATH];
+			const [file, ...args] = [...through, PROGRAM_PATH] as const;
 			const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe", fd], env: environment });
 			const session = new Session(child, program);
 			const hello = protocol.decodeHello(await session.#receive(protocol.helloSize(program.importCount)));

@@ -117,7 +117,7 @@ const pageTrials = (mode: RequestedMode): readonly Trial[] => {
 
 const PAGE: Group = {
 	id: "vsyscall-page",
-	title: "gettimeofday at the vsyscall page",
+	title: "vsyscall page: gettimeofday",
 	function: "gettimeofday",
 	yardstick: hostVdso("vdso-gettimeofday", "__vdso_gettimeofday"),
 	trials: [
@@ -134,7 +134,7 @@ const entry = (id: string, name: string): Way => ({ id, name, kind: "entry", tar
 
 const NARROW: Group = {
 	id: "32-bit",
-	title: "clock_gettime64(CLOCK_REALTIME) in 32-bit programs",
+	title: "32-bit programs: clock_gettime64(CLOCK_REALTIME), __kernel_vsyscall",
 	function: "clock_gettime",
 	yardstick: hostVdso("vdso-32", "__vdso_clock_gettime64"),
 	trials: [
@@ -142,17 +142,14 @@ const NARROW: Group = {
 			bits: 32,
 			start: { kind: "native" },
 			ways: [
-				entry("entry", "host's __kernel_vsyscall"),
+				entry("entry", "host's entry"),
 				{ id: "int80-32", name: "system call by int 0x80", kind: "int80", target: NONE },
 			],
 		},
 		{
 			bits: 32,
 			start: clock(CLOCK),
-			ways: [
-				image("image-32", "our image, offset", "__vdso_clock_gettime64"),
-				entry("entry-in-run", "our __kernel_vsyscall"),
-			],
+			ways: [image("image-32", "our image, offset", "__vdso_clock_gettime64"), entry("entry-in-run", "our entry")],
 		},
 	],
 };

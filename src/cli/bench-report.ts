@@ -28,12 +28,16 @@ const rowsOf = (names: readonly string[], columns: readonly (readonly string[])[
 
 const spread = ({ lower, upper }: Quartiles): string => `${figure(lower)} - ${figure(upper)}`;
 
-const costs = ({ title, ways }: GroupResult): string => {
-	const names = [title, ...ways.map(({ name }) => `  ${name}`)];
+const namesOf = (ways: readonly WayResult[], width: number): readonly string[] => [
+	"".padEnd(width),
+	...ways.map(({ name }) => `  ${name}`),
+];
+
+const costs = ({ ways }: GroupResult, width: number): string => {
 	const ratio = (of: (ratio: Quartiles) => string): readonly string[] =>
 		ways.map((way) => (way.ratio === undefined ? "-" : of(way.ratio)));
 	return table(
-		rowsOf(names, [
+		rowsOf(namesOf(ways, width), [
 			["ns", ...ways.map(({ nanoseconds }) => figure(nanoseconds.median))],
 			["quartiles", ...ways.map(({ nanoseconds }) => spread(nanoseconds))],
 			["ratio", ...ratio(({ median }) => figure(median))],
@@ -61,17 +65,16 @@ const differences = (histogram: readonly Bucket[]): readonly string[] => {
 	];
 };
 
-const histograms = ({ ways }: GroupResult): string => {
+const HEADINGS = ["next read", ...Array.from({ length: SHOWN - 1 }, () => ""), "widest"];
+
+const histograms = ({ ways }: GroupResult, width: number): string => {
 	const cells = ways.map(({ readings }) => differences(readings.histogram));
-	const headings = ["from one to the next", ...Array.from({ length: SHOWN - 1 }, () => ""), "widest"];
-	const columns = headings.slice(1).map((heading, index) => [heading, ...cells.map((row) => row[index + 1] ?? "")]);
-	const names = ["", ...ways.map(({ name }) => `  ${name}`)];
-	const first = ["next read", ...cells.map((row) => row[0] ?? "")];
-	return table(rowsOf(names, [first, ...columns]));
+	const columns = HEADINGS.map((heading, index) => [heading, ...cells.map((row) => row[index] ?? "")]);
+	return table(rowsOf(namesOf(ways, width), columns));
 };
 
 const leftOut = ({ unavailable }: GroupResult): string =>
-	unavailable.map(({ name, reason }) => `  ${name}: not here, ${reason}\n`).join("");
+	unavailable.map(({ name, reason }) => `  ${name}: ${reason}\n`).join("");
 
 const waysOf = ({ groups }: BenchResult): readonly WayResult[] => groups.flatMap(({ ways }) => ways);
 
@@ -92,12 +95,15 @@ const verdict = (result: BenchResult): string => {
 
 export const benchAsText = (result: BenchResult): string => {
 	const { cpu, processors, kernel, clockSource } = result.machine;
+	const width = Math.max(...waysOf(result).map(({ name }) => name.length + 2));
 	const sections = result.groups.map((group) =>
-		[costs(group), leftOut(group), "\n", histograms(group)].filter((text) => text !== "").join(""),
+		[`${group.title}\n`, costs(group, width), leftOut(group), "\n", histograms(group, width)].join(""),
 	);
 	return [
-		`${cpu}, ${processors} processors, Linux ${kernel}, clock source ${clockSource}\n`,
-		`A call in nanoseconds: median and quartiles of ${result.rounds} rounds; host's vDSO = 1\n`,
+		`${cpu}, ${processors} processors\n`,
+		`Linux ${kernel}, clock source ${clockSource}\n\n`,
+		`A call: median and quartiles of ${result.rounds} rounds; ratio to the host's vDSO.\n`,
+		`Next read: how much later it was than the one in front of it.\n`,
 		...sections.map((text) => `\n${text}`),
 		`\n${verdict(result)}`,
 	].join("");
@@ -122,6 +128,7 @@ export const benchAsJson = (result: BenchResult): unknown => ({
 		ways: ways.map((way) => ({
 			id: way.id,
 			name: way.name,
+			by: way.by,
 			nanoseconds: quartiles(way.nanoseconds),
 			ratio: way.ratio === undefined ? null : quartiles(way.ratio),
 			readings: way.readings,

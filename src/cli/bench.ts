@@ -2,6 +2,7 @@
 import { isatty } from "node:tty";
 import { type Command, InvalidArgumentError } from "commander";
 import { checkHost } from "../linux/host-check.ts";
+import { addExamples } from "./examples.ts";
 import { writeErr, writeOut } from "./messages.ts";
 import { checkOutputFile, writeOutputFile } from "./output-file.ts";
 
@@ -16,10 +17,7 @@ const EXIT_WENT_BACK = 1;
 const STDERR = 2;
 const CLEAR_LINE = "\r\x1b[K";
 
-const EXAMPLES = `
-Examples:
-  vsyscall bench
-  vsyscall bench --rounds 200 --html bench.html`;
+const EXAMPLES = ["vsyscall bench", "vsyscall bench --rounds 200 --html bench.html"];
 
 const parseRounds = (text: string): number => {
 	const rounds = Number(text);
@@ -49,12 +47,12 @@ const runBench = async ({ rounds, json, html }: BenchFlags): Promise<void> => {
 };
 
 export const addBenchCommand = (program: Command): void => {
-	program
+	const command = program
 		.command("bench")
 		.description("measure what every way to ask for the time costs on this machine")
 		.option("--rounds <count>", "how often each way is measured", parseRounds, ROUNDS.default)
 		.option("--json", "as JSON (docs/bench.schema.json)")
 		.option("--html <file>", "write a page with charts, too")
-		.addHelpText("after", EXAMPLES)
 		.action(runBench);
+	addExamples(command, EXAMPLES);
 };

@@ -135,6 +135,14 @@ const dynamicPlaces = (layout: ClassLayout, parts: DynamicParts, imports: Import
 	return { layout, parts, imports, entries, dynamic, importsOffset, dataSize };
 };
 
+const segment = (type: number, flags: number, { offset, size }: Part, alignment: number): SegmentFields => ({
+	type,
+	flags,
+	offset,
+	size,
+	alignment,
+});
+
 /** @returns the bytes of the file. */
 export const writeExecutable = (program: Executable): Uint8Array => {
 	const { bits, imports } = program;
@@ -149,13 +157,6 @@ export const writeExecutable = (program: Executable): Uint8Array => {
 		imports === undefined || parts === undefined ? undefined : dynamicPlaces(layout, parts, imports, dataOffset);
 	const image = new Uint8Array(places === undefined ? textEnd : dataOffset + places.dataSize);
 
-	const segment = (type: number, flags: number, { offset, size }: Part, alignment: number): SegmentFields => ({
-		type,
-		flags,
-		offset,
-		size,
-		alignment,
-	});
 	const code = segment(elf.PT_LOAD, elf.PF_R | elf.PF_X, { offset: 0, size: textEnd }, PAGE_SIZE);
 	const stack = segment(elf.PT_GNU_STACK, elf.PF_R | elf.PF_W, { offset: 0, size: 0 }, 16);
 	const segments: SegmentFields[] = [code, stack];
