@@ -177,7 +177,11 @@ class GroupMeasurement {
 			}
 		}
 		if (works.length === 0 && trial.start.kind !== "native") return running?.session.end();
-		await this.#keep(running ?? (await startRunning(start, trial)), trial, works);
+		try {
+			await this.#keep(running ?? (await startRunning(start, trial)), trial, works);
+		} catch (error) {
+			this.#leaveOut(this.#group.yardstick, reasonOf(error));
+		}
 	}
 
 	async #keep(running: Running, trial: Trial, works: readonly Way[]): Promise<void> {

@@ -2,6 +2,7 @@
 import type { BenchResult } from "../bench/bench.ts";
 import type { GroupResult, WayResult } from "../bench/measure.ts";
 import type { Bucket, Quartiles } from "../bench/statistics.ts";
+import { paint } from "./format/colour.ts";
 import { table } from "./format/table.ts";
 import { VERSION } from "./version.ts";
 
@@ -95,10 +96,12 @@ const verdict = (result: BenchResult): string => {
 
 export const benchAsText = (result: BenchResult): string => {
 	const { cpu, processors, kernel, clockSource } = result.machine;
-	const width = Math.max(...waysOf(result).map(({ name }) => name.length + 2));
-	const sections = result.groups.map((group) =>
-		[`${group.title}\n`, costs(group, width), leftOut(group), "\n", histograms(group, width)].join(""),
-	);
+	const width = Math.max(0, ...waysOf(result).map(({ name }) => name.length + 2));
+	const sections = result.groups.map((group) => {
+		const isEmpty = group.ways.length === 0;
+		const [cost, next] = isEmpty ? ["", ""] : [costs(group, width), `\n${histograms(group, width)}`];
+		return [`${paint("bold", group.title)}\n`, cost, leftOut(group), next].join("");
+	});
 	return [
 		`${cpu}, ${processors} processors\n`,
 		`Linux ${kernel}, clock source ${clockSource}\n\n`,

@@ -133,7 +133,7 @@ ${indented(places(all), 2)}
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 	elif [[ -n $programs ]]; then
 		compopt -o filenames 2>/dev/null
-		mapfile -t COMPREPLY < <(compgen -c -- "$current"; compgen -f -- "$current")
+		mapfile -t COMPREPLY < <({ compgen -c -- "$current"; compgen -f -- "$current"; } | sort -u)
 	else
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 	fi

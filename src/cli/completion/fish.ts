@@ -15,7 +15,7 @@ const words = (each: Words): string => {
 		case "file":
 			return "-r -F";
 		case "program":
-			return "-x -a '(__fish_complete_subcommand --fcs-skip=2)'";
+			return "-x -a '(__vsyscall_program)'";
 		case "anything":
 			return "-x";
 	}
@@ -98,6 +98,21 @@ end
 # Whether the word at the cursor is the argument of that number, from 0 on, of a verb.
 function __vsyscall_argument
 	test (count (__vsyscall_words)) -eq (math (count $argv) - 1 + $argv[1]); and __vsyscall_in $argv[2..]
+end
+
+# What completes the command of a run: as if it stood there alone.
+function __vsyscall_program
+	set -l words (commandline -opc)[3..]
+	while set -q words[1]; and string match -q -- '-*' $words[1]
+		if test $words[1] = --
+			set -e words[1]
+			break
+		end
+		contains -- $words[1] ${withValue.join(" ")}; and set -e words[1]
+		set -e words[1]
+	end
+	set -l line (string escape -- $words) (commandline -ct)
+	complete -C "$line"
 end
 
 complete -c vsyscall -f
