@@ -74,8 +74,21 @@ const histograms = ({ ways }: GroupResult, width: number): string => {
 	return table(rowsOf(namesOf(ways, width), columns));
 };
 
+const COLUMNS = 80;
+
+/** Lines of at most 80 columns, all but the first one indented further. */
+const wrapped = (text: string): string => {
+	const lines = [""];
+	for (const word of text.trim().split(" ")) {
+		const line = `${lines.at(-1) ?? ""} ${word}`;
+		if (line.length < COLUMNS) lines[lines.length - 1] = line;
+		else lines.push(`    ${word}`);
+	}
+	return lines.map((line) => ` ${line}\n`).join("");
+};
+
 const leftOut = ({ unavailable }: GroupResult): string =>
-	unavailable.map(({ name, reason }) => `  ${name}: ${reason}\n`).join("");
+	unavailable.map(({ name, reason }) => wrapped(`${name}: ${reason}`)).join("");
 
 const waysOf = ({ groups }: BenchResult): readonly WayResult[] => groups.flatMap(({ ways }) => ways);
 

@@ -18,13 +18,13 @@ const cannot = (path: string, error: unknown): VsyscallError => {
  * @throws {VsyscallError} ERR_VSYSCALL_OUTPUT when it is a directory, is write-protected, or its directory is missing or protected.
  */
 export const checkOutputFile = (path: string): void => {
-	const file = statSync(path, { throwIfNoEntry: false });
-	if (file?.isDirectory() === true) throw cannot(path, { code: "EISDIR" });
 	try {
+		const file = statSync(path, { throwIfNoEntry: false });
+		if (file?.isDirectory() === true) throw cannot(path, { code: "EISDIR" });
 		accessSync(dirname(path), constants.W_OK | constants.X_OK);
 		if (file !== undefined) accessSync(path, constants.W_OK);
 	} catch (error) {
-		throw cannot(path, error);
+		throw error instanceof VsyscallError ? error : cannot(path, error);
 	}
 };
 

@@ -112,7 +112,7 @@ function __vsyscall_program
 		set -e words[1]
 	end
 	set -l line (string escape -- $words) (commandline -ct)
-	complete -C "$line"
+	complete "--do-complete=$line"
 end
 
 complete -c vsyscall -f
