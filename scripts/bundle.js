@@ -2,7 +2,8 @@
 // and links each of them), and CommonJS starts faster than a module. koffi and iced-x86 stay outside: native code, and 0.9 MB
 // that a run never loads. The threads of a scan have a file of their own, for the same reason, and so has everything that the command
 // line imports only when a verb runs: V8 reads all of a file before it executes the first line.
-import { chmodSync, mkdirSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { build } from "esbuild";
 
@@ -48,3 +49,6 @@ await build({ ...settings, entryPoints: { "scan-worker": "dist/src/scan/files/wo
 mkdirSync("dist/verbs", { recursive: true });
 await build({ ...settings, entryPoints: verbs, outdir: "dist/verbs" });
 chmodSync("dist/vsyscall.cjs", 0o755);
+
+// The manual page comes from the program that prints --help.
+writeFileSync("dist/vsyscall.1", execFileSync(process.execPath, ["dist/vsyscall.cjs", "man"]));

@@ -52,7 +52,13 @@ test("every option of run is explained by --help and the options in the docs exi
 });
 
 test("every link between the pages leads to a file", () => {
-	const pages = ["README.md", "CHANGELOG.md", ...readdirSync(join(ROOT, "docs")).map((name) => join("docs", name))];
+	const pages = [
+		"README.md",
+		"CHANGELOG.md",
+		...readdirSync(join(ROOT, "docs"))
+			.filter((name) => name.endsWith(".md"))
+			.map((name) => join("docs", name)),
+	];
 	for (const page of pages) {
 		for (const [, target = ""] of read(page).matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
 			if (/^[a-z]+:/.test(target)) continue;

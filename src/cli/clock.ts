@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { VsyscallError } from "../errors.ts";
 import { type Clock, type ClockState, createClock, listClocks, openClock } from "../named-clock.ts";
+import { addExamples } from "./examples.ts";
 import { table } from "./format/table.ts";
 import { writeOut } from "./messages.ts";
 
@@ -92,22 +93,36 @@ const remove = (clock: Clock, { force }: { readonly force?: boolean }): void => 
 	clock.remove();
 };
 
+/** Of each verb, as a user would type them. */
+const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
+	create: ["vsyscall clock create shop '@2027-01-31T23:59:00Z'", "vsyscall clock create lab '+1y frozen'"],
+	set: ["vsyscall clock set shop '@2030-06-01T12:00Z'", "vsyscall clock set shop '+10y drift=50'"],
+	advance: ["vsyscall clock advance shop 30d", "vsyscall clock advance shop P1M"],
+	freeze: ["vsyscall clock freeze shop", "vsyscall clock freeze shop && vsyscall clock show shop"],
+	resume: ["vsyscall clock resume shop", "vsyscall clock set shop '2030-01-01Z frozen' && vsyscall clock resume shop"],
+	reset: ["vsyscall clock reset shop", "vsyscall clock reset shop && vsyscall clock show shop --json"],
+	show: ["vsyscall clock show shop", "vsyscall clock show shop --json"],
+	list: ["vsyscall clock list", "vsyscall clock list --json"],
+	ps: ["vsyscall clock ps shop", "vsyscall clock ps shop --json"],
+	rm: ["vsyscall clock rm shop", "vsyscall clock rm shop --force"],
+	"wait-until": [
+		"vsyscall clock wait-until shop '2027-02-01T00:00Z'",
+		"vsyscall clock wait-until shop 2027-02-01Z && echo February",
+	],
+};
+
 /** The arguments that begin like options, "-1h30m", go to where they are meant. */
 const verb = (parent: Command, words: string, description: string): Command =>
-	parent.command(words).description(description).allowUnknownOption();
-
-const EXAMPLES = `
-Examples:
-  vsyscall clock create shop '@2027-01-31T23:59:00Z'
-  vsyscall run --clock shop -- redis-server &
-  vsyscall clock advance shop 30d`;
+	addExamples(parent.command(words).description(description).allowUnknownOption(), EXAMPLES[words.split(" ")[0] ?? ""]);
 
 /** Adds `clock` and its verbs, which inherit the settings of `program`. */
 export const addClockCommand = (program: Command): void => {
-	const command = program
-		.command("clock")
-		.description("make, steer and look at clocks that many programs share")
-		.addHelpText("after", EXAMPLES);
+	const command = program.command("clock").description("make, steer and look at clocks that many programs share");
+	addExamples(command, [
+		"vsyscall clock create shop '@2027-01-31T23:59:00Z'",
+		"vsyscall run --clock shop -- redis-server &",
+		"vsyscall clock advance shop 30d",
+	]);
 	verb(command, "create <name> [spec]", "make a clock: the host's, or as the spec says").action(
 		async (name: string, spec?: string) => {
 			const clock = createClock(name, spec);

@@ -25,17 +25,25 @@ import { clockOutside, courseOf, runOn } from "./run.ts";
 export const FAKETIME_HELP = `Usage: vsyscall faketime [options] TIMESTAMP PROGRAM [ARGUMENT...]
        vsyscall faketime [options] -- PROGRAM [ARGUMENT...]
 
-starts a program, with everything that it starts, under the clock that faketime would give it
+starts a program, with everything that it starts, under the clock that
+faketime would give it
 
-TIMESTAMP is read by date(1), as in 'last friday 5 pm'; the clock ticks from there. With -- in its place it comes from
-FAKETIME, FAKETIME_TIMESTAMP_FILE, ~/.faketimerc or /etc/faketimerc; the files are watched.
+TIMESTAMP is read by date(1), as in 'last friday 5 pm'; the clock ticks from
+there. With -- in its place it comes from FAKETIME, FAKETIME_TIMESTAMP_FILE,
+~/.faketimerc or /etc/faketimerc; the files are watched.
 
 Options:
-  -f                   TIMESTAMP is in faketime's own forms: '@2030-01-01 00:00:00', '+30d', '-2h', '+1y i2'
+  -f                   TIMESTAMP is in faketime's own forms:
+                       '@2030-01-01 00:00:00', '+30d', '-2h', '+1y i2'
   --date-prog PATH     a program that reads dates as GNU date does
-  -m, --disable-shm, --exclude-monotonic    accepted; nothing here depends on them
+  -m, --disable-shm, --exclude-monotonic
+                       accepted; nothing here depends on them
   -v, --version        the version
   -h, --help           this text
+
+Examples:
+  vsyscall faketime 'last friday 5 pm' date
+  vsyscall faketime -f +30d ./program
 `;
 
 /** The arguments of faketime, or undefined when something else is asked for. @param argv as process.argv */

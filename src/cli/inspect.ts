@@ -1,5 +1,6 @@
 /** `vsyscall inspect`: its options. What it does is loaded when it runs. */
 import type { Command } from "commander";
+import { addExamples } from "./examples.ts";
 
 export interface InspectFlags {
 	readonly host?: boolean;
@@ -9,14 +10,9 @@ export interface InspectFlags {
 	readonly dump?: string;
 }
 
-const EXAMPLES = `
-Examples:
-  vsyscall inspect $$                                    # the shell
-  vsyscall inspect --host --disassemble __vdso_time      # the kernel's own code`;
-
 /** Adds `inspect`, which inherits the settings of `program`. */
 export const addInspectCommand = (program: Command): void => {
-	program
+	const command = program
 		.command("inspect")
 		.description("look at the vDSO, the vvar page and the vsyscall page of a process, a core file or the host")
 		.argument("[target]", "a process id, a core file or a vDSO image; the host when there is none")
@@ -24,9 +20,9 @@ export const addInspectCommand = (program: Command): void => {
 		.option("--json", "as JSON (docs/inspect.schema.json)")
 		.option("--disassemble [symbol]", "the code instead, or that of one function")
 		.option("--dump <file>", "write the image to a file")
-		.addHelpText("after", EXAMPLES)
 		.action(async (target: string | undefined, flags: InspectFlags) => {
 			const { inspect } = await import("./inspect-run.ts");
 			inspect(target, flags);
 		});
+	addExamples(command, ["vsyscall inspect $$", "vsyscall inspect --host --disassemble __vdso_time"]);
 };

@@ -4,23 +4,30 @@ import { Command, CommanderError, Option } from "commander";
 import { readFaketimeArguments } from "../faketime/arguments.ts";
 import { dieOf } from "../linux/exit.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "../supervisor/exit-status.ts";
+import { FAST_ENTRIES } from "../vdso/fast-entry.ts";
+import { READS } from "../vdso/reads.ts";
+import { REQUESTED_MODES } from "../vsyscall/mode.ts";
+import { addBenchCommand } from "./bench.ts";
+import { optionOf } from "./choices.ts";
 import { addClockCommand } from "./clock.ts";
+import { addCompletionCommand } from "./completion.ts";
 import { addDoctorCommand } from "./doctor.ts";
+import { addExamples } from "./examples.ts";
 import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
 import { addInspectCommand } from "./inspect.ts";
+import { addManCommand } from "./man.ts";
 import { exitCodeOf, say, sayError, writeErr, writeOut } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
 import { addScanCommand } from "./scan.ts";
 import { VERSION } from "./version.ts";
 
-const EXAMPLES = `
-Examples:
-  vsyscall run --clock '@2038-01-19T03:14:07Z' -- date -u
-  vsyscall run --clock +30d -- ./server --port 8080
-  vsyscall run --vsyscall=emulate -- ./program-from-2009
-  vsyscall run --clock '2031-01-01T00:00Z frozen' -- make check
-  vsyscall run --clock +1d --after 30s --for 10s -- ./server
-  vsyscall run --clock +5y --only javac,jar -- make`;
+const EXIT_STATUS = `
+Exit status:
+  125  vsyscall itself failed, or what it was given cannot be used
+  126  the program was found but cannot be executed
+  127  the program was not found
+  Everything else is the program's own; 1 of a verb that looks at something
+  says that it has found something.`;
 
 /** Ends as the program did. */
 const endLike = (status: ExitStatus): void => {
@@ -48,6 +55,7 @@ const program = new Command("vsyscall")
 			),
 	})
 	.enablePositionalOptions();
+addExamples(program, ["vsyscall run --clock +10y -- date", "vsyscall help run"]).addHelpText("after", EXIT_STATUS);
 
 const runCommand = program
 	.command("run")
@@ -69,39 +77,52 @@ const runCommand = program
 			.default("refuse"),
 	)
 	.addOption(
-		new Option(
+		optionOf(
 			"--vsyscall <mode>",
-			"what the vsyscall page does: native, emulate, xonly or none; auto serves it where the host does not",
+			"what the vsyscall page does; auto serves it where the host does not",
+			REQUESTED_MODES,
 		).default("auto"),
 	)
 	.addOption(
-		new Option(
+		optionOf(
 			"--reads <how>",
 			"how clocks are read: exact; relaxed, without order between threads; coarse, to the kernel's tick",
+			READS,
 		).default("exact"),
 	)
 	.addOption(
-		new Option(
+		optionOf(
 			"--fast-entry <form>",
 			"how 32-bit programs make system calls: syscall, sysenter or int80, host for the kernel's own way; auto takes what the processor has",
+			FAST_ENTRIES,
 		).default("auto"),
 	)
 	.option("--no-patch", "leave call sites of the vsyscall page as they are: every call is answered by the supervisor")
 	.option("--stats", "say at the end how many call sites of the vsyscall page were patched")
 	.option("--verbose", "say what is done, and why something failed")
-	.addHelpText("after", EXAMPLES)
 	.passThroughOptions()
 	.action(async (command: string[], flags: RunFlags) => endLike(await runProgram(command, flags)));
+addExamples(runCommand, [
+	"vsyscall run --clock '@2038-01-19T03:14:07Z' -- date -u",
+	"vsyscall run --clock +30d -- ./server --port 8080",
+	"vsyscall run --vsyscall=emulate -- ./program-from-2009",
+	"vsyscall run --clock '2031-01-01T00:00Z frozen' -- make check",
+	"vsyscall run --clock +1d --after 30s --for 10s -- ./server",
+	"vsyscall run --clock +5y --only javac,jar -- make",
+]);
 
 addClockCommand(program);
 addInspectCommand(program);
 addDoctorCommand(program);
 addScanCommand(program);
+addBenchCommand(program);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
 program
 	.command("faketime")
 	.description("the same with the arguments and variables of faketime")
 	.configureHelp({ formatHelp: () => FAKETIME_HELP });
+addCompletionCommand(program);
+addManCommand(program);
 
 const faketime = async (args: readonly string[]): Promise<void> => {
 	const request = readFaketimeArguments(args);

@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import type { FileReport, Tally } from "../scan/report.ts";
 import { EXIT_OWN_FAILURE } from "../supervisor/exit-status.ts";
 import { say } from "./messages.ts";
+import { addExamples } from "./examples.ts";
 
 /** What is written of a scan, while it goes on. */
 export interface ScanWriter {
@@ -19,12 +20,11 @@ interface Flags {
 
 const EXIT_FOUND = 1;
 
-const EXAMPLES = `
-Exit status: 0 nothing found, 1 something found, 125 a PATH could not be searched.
-
-Examples:
-  vsyscall scan ./bin
-  docker save centos:6 | vsyscall scan --json -`;
+const EXIT_STATUS = `
+Exit status:
+  0    nothing was found
+  1    something was found
+  125  a path could not be searched`;
 
 // A run loads nothing of a scan.
 const writerOf = async ({ json, sarif }: Flags): Promise<ScanWriter> => {
@@ -60,7 +60,7 @@ const scan = async (paths: readonly string[], flags: Flags): Promise<void> => {
 
 /** Adds `scan`, which inherits the settings of `program`. */
 export const addScanCommand = (program: Command): void => {
-	program
+	const command = program
 		.command("scan")
 		.description("find the programs in files, trees and container images that call the vsyscall page")
 		.argument(
@@ -69,6 +69,7 @@ export const addScanCommand = (program: Command): void => {
 		)
 		.addOption(new Option("--json", "as JSON (docs/scan.schema.json)").conflicts("sarif"))
 		.option("--sarif", "as SARIF 2.1.0, for code scanning")
-		.addHelpText("after", EXAMPLES)
+		.addHelpText("after", EXIT_STATUS)
 		.action(scan);
+	addExamples(command, ["vsyscall scan .", "vsyscall scan --sarif . >found.sarif"]);
 };

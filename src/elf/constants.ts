@@ -151,6 +151,9 @@ export const DT_VERDEF = 0x6ffffffc;
 export const DT_VERDEFNUM = 0x6ffffffd;
 export const DT_VERNEED = 0x6ffffffe;
 export const DT_VERNEEDNUM = 0x6fffffff;
+
+/** System V psABI, x86-64: the address of a symbol, into a word. */
+export const R_X86_64_GLOB_DAT = 6;
 export const DF_SYMBOLIC = 2;
 export const DF_TEXTREL = 4;
 

@@ -5,8 +5,8 @@ import * as elf from "./constants.ts";
 
 export interface HeaderFields {
 	readonly machine: number;
-	/** Address of the first instruction of a program, or of __kernel_vsyscall; 0 for none. */
-	readonly entry: number;
+	/** Where an executable begins, or __kernel_vsyscall. @default 0, nowhere */
+	readonly entry?: number;
 	readonly programHeaderCount: number;
 	readonly sectionHeadersOffset: number;
 	readonly sectionCount: number;
@@ -44,7 +44,7 @@ const setWord = ({ wordSize }: ClassLayout, bytes: Uint8Array, offset: number, v
 	else setU32(bytes, offset, value);
 };
 
-/** The ELF header of a shared object whose program headers follow it. */
+/** The ELF header of a shared object or of an executable that runs at any address, whose program headers follow it. */
 export const headerRecord = (layout: ClassLayout, fields: HeaderFields): Uint8Array => {
 	const { header } = layout;
 	const bytes = new Uint8Array(header.recordSize);
@@ -56,7 +56,7 @@ export const headerRecord = (layout: ClassLayout, fields: HeaderFields): Uint8Ar
 	setU16(bytes, E_TYPE, elf.ET_DYN);
 	setU16(bytes, E_MACHINE, fields.machine);
 	setU32(bytes, E_VERSION, elf.EV_CURRENT);
-	setWord(layout, bytes, header.entry, fields.entry);
+	setWord(layout, bytes, header.entry, fields.entry ?? 0);
 	setWord(layout, bytes, header.phoff, header.recordSize);
 	setWord(layout, bytes, header.shoff, fields.sectionHeadersOffset);
 	setU16(bytes, header.ehsize, header.recordSize);
@@ -108,6 +108,14 @@ export const symbolRecord = (layout: ClassLayout, fields: SymbolFields): Uint8Ar
 	setU16(bytes, symbol.shndx, fields.sectionIndex);
 	setWord(layout, bytes, symbol.value, fields.value);
 	setWord(layout, bytes, symbol.size, fields.size);
+	return bytes;
+};
+
+/** Elf64_Rela: the loader stores the address of a symbol in the word at `offset`. */
+export const relocationRecord = (offset: number, type: number, symbol: number): Uint8Array => {
+	const bytes = new Uint8Array(elf.ELF64_RELA_SIZE);
+	setU64(bytes, 0, BigInt(offset));
+	setU64(bytes, 8, (BigInt(symbol) << 32n) | BigInt(type));
 	return bytes;
 };
 

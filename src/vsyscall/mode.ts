@@ -16,13 +16,14 @@ export type Mode = (typeof MODES)[number];
 
 /** `auto` serves the page where the host does not, and otherwise leaves the host's behaviour. */
 export type RequestedMode = "auto" | Mode;
+export const REQUESTED_MODES: readonly RequestedMode[] = ["auto", ...MODES];
 
 /** What a host does with the page by itself. */
 export type HostMode = Exclude<Mode, "native">;
 
 /** @throws {VsyscallError} ERR_VSYSCALL_MODE when the name is unknown. */
 export const parseMode = (name: string): RequestedMode => {
-	const mode = (["auto", ...MODES] as const).find((known) => known === name);
+	const mode = REQUESTED_MODES.find((known) => known === name);
 	if (mode !== undefined) return mode;
 	throw new VsyscallError(
 		"ERR_VSYSCALL_MODE",
