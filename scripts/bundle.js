@@ -24,13 +24,16 @@ const settings = {
 	logLevel: "warning",
 };
 
-/** What `import()` names in the command line, by the name of its file in dist/verbs. */
+/**
+ * What `import()` names in the command line, by the name of its file in dist/verbs. Such a file has copies of the modules that it shares
+ * with the rest, so modules below the command line, which have state (koffi's types), keep theirs in one file.
+ */
 const verbs = {};
 const asFilesOfTheirOwn = {
 	name: "verbs",
 	setup: ({ onResolve }) =>
 		onResolve({ filter: /^\./ }, ({ kind, path, importer }) => {
-			if (kind !== "dynamic-import") return undefined;
+			if (kind !== "dynamic-import" || !importer.includes("/src/cli/")) return undefined;
 			const name = basename(path, ".js");
 			const file = join(dirname(importer), path);
 			if ((verbs[name] ?? file) !== file) throw new Error(`${file} and ${verbs[name]} would be one file of dist/verbs`);
