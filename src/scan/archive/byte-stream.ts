@@ -140,8 +140,11 @@ export class Section implements ByteStream {
 		return this.#whole.ahead(Math.min(length, this.#left));
 	}
 
-	/** Passes over what was not read. */
-	async end(): Promise<void> {
-		await this.skip(this.#left);
+	/** Passes over what was not read. @returns whether there were as many bytes as it was to have */
+	async end(): Promise<boolean> {
+		if (this.#left === 0) return true;
+		// Skipping does not show the end of what is skipped.
+		await this.skip(this.#left - 1);
+		return (await this.read(1)).length === 1;
 	}
 }

@@ -39,19 +39,30 @@ const blobPath = (digest: unknown): string => (typeof digest === "string" ? `blo
 const REFERENCE = "org.opencontainers.image.ref.name";
 const NAME = "io.containerd.image.name";
 
-const nameOf = ({ annotations, digest }: Json): string => {
+const nameOf = ({ annotations }: Json): string | undefined => {
 	const notes = isObject(annotations) ? annotations : {};
-	const name = notes[NAME] ?? notes[REFERENCE] ?? digest;
-	return typeof name === "string" ? name : "image";
+	const name = notes[NAME] ?? notes[REFERENCE];
+	return typeof name === "string" ? name : undefined;
 };
 
-const ociImages = (texts: Texts, index: Json, depth: number): readonly Image[] =>
-	objects(index["manifests"]).flatMap((descriptor) => {
-		const manifest = parse(texts.get(blobPath(descriptor["digest"])));
+interface OciIndex {
+	readonly manifests: unknown;
+	/** What the index itself is called: an image for several machines has its name there. */
+	readonly name: string | undefined;
+	/** Indexes that may still be named below it. */
+	readonly depth: number;
+}
+
+const ociImages = (texts: Texts, { manifests, name: inherited, depth }: OciIndex): readonly Image[] =>
+	objects(manifests).flatMap((descriptor) => {
+		const { digest } = descriptor;
+		const manifest = parse(texts.get(blobPath(digest)));
 		if (!isObject(manifest) || depth === 0) return [];
-		if (Array.isArray(manifest["manifests"])) return ociImages(texts, manifest, depth - 1);
-		const layers = objects(manifest["layers"]).map(({ digest }) => blobPath(digest));
-		return [{ names: [nameOf(descriptor)], layers }];
+		const name = nameOf(descriptor) ?? inherited;
+		const { manifests: below } = manifest;
+		if (Array.isArray(below)) return ociImages(texts, { manifests: below, name, depth: depth - 1 });
+		const layers = objects(manifest["layers"]).map((layer) => blobPath(layer["digest"]));
+		return [{ names: [name ?? (typeof digest === "string" ? digest : "image")], layers }];
 	});
 
 /** Empty for an archive that is no image. */
@@ -68,5 +79,6 @@ export const readImages = (texts: Texts): readonly Image[] => {
 		});
 	if (saved.length > 0) return saved;
 	const index = parse(texts.get("index.json"));
-	return isObject(index) ? ociImages(texts, index, MOST_NESTED) : [];
+	if (!isObject(index)) return [];
+	return ociImages(texts, { manifests: index["manifests"], name: undefined, depth: MOST_NESTED });
 };
