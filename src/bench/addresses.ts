@@ -1,7 +1,7 @@
 /** Where the functions are in a measuring program: found in its memory, as a C library finds them. */
 import { readFileSync } from "node:fs";
 import { ByteReader } from "../bytes.ts";
-import { loadedSize, openElf, readProgramHeaders } from "../elf/headers.ts";
+import { openElf, readProgramHeaders, storedSize } from "../elf/headers.ts";
 import { readElf } from "../elf/reader.ts";
 import { lookUp } from "../elf/symbol-lookup.ts";
 import { AT_SYSINFO_EHDR } from "../linux/constants.ts";
@@ -76,7 +76,7 @@ export class Addresses {
 
 	async #read(base: bigint): Promise<Uint8Array> {
 		const page = await this.#session.peek(base, PAGE_SIZE);
-		return this.#session.peek(base, loadedSize(readProgramHeaders(openElf(page))));
+		return this.#session.peek(base, storedSize(readProgramHeaders(openElf(page))));
 	}
 
 	#entry(): bigint {

@@ -149,7 +149,10 @@ const NARROW: Group = {
 		{
 			bits: 32,
 			start: clock(CLOCK),
-			ways: [image("image-32", "our image, offset", "__vdso_clock_gettime64"), entry("entry-in-run", "our entry")],
+			ways: [
+				image("image-32", "our image, offset", "__vdso_clock_gettime64"),
+				entry("entry-in-run", "in a run, our entry"),
+			],
 		},
 	],
 };

@@ -159,6 +159,12 @@ export const sectionHeaderTable = (view: ElfView, fileLength: number): TableRang
 	return { offset, size };
 };
 
+/** Bytes of an image that its segments have in the file: an image for 32-bit processes claims what lies behind it, too (docs/i386.md). */
+export const storedSize = (headers: readonly ProgramHeader[]): number =>
+	headers
+		.filter(({ type }) => type === constants.PT_LOAD)
+		.reduce((size, segment) => Math.max(size, Number(segment.offset + segment.fileSize)), 0);
+
 /** @throws {ElfError} when the table is there with records of another size. */
 export const readSections = (
 	view: ElfView,

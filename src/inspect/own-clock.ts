@@ -5,7 +5,7 @@
  */
 import { ByteReader } from "../bytes.ts";
 import type { WallClock } from "../clock/clock.ts";
-import { PT_LOAD } from "../elf/constants.ts";
+import { storedSize } from "../elf/headers.ts";
 import type { ElfFile } from "../elf/reader.ts";
 import { pageFault } from "../vvar/check.ts";
 import { MAGIC, PAGE, PAGE_SIZE } from "../vvar/layout.ts";
@@ -45,10 +45,7 @@ export const findOwnClock = (
 	memory: AddressSpace,
 	mappings: readonly Mapping[],
 ): OwnClock | undefined => {
-	// Not the size in memory: an image for 32-bit processes claims the host's data pages behind our own, too (docs/i386.md).
-	const load = image.elf.programHeaders.find(({ type }) => type === PT_LOAD);
-	if (load === undefined) return undefined;
-	const imageLength = Math.ceil(Number(load.fileSize) / PAGE_SIZE) * PAGE_SIZE;
+	const imageLength = Math.ceil(storedSize(image.elf.programHeaders) / PAGE_SIZE) * PAGE_SIZE;
 	const address = image.address + BigInt(imageLength + PAGE_SIZE);
 	const page = memory.read(address, PAGE_SIZE);
 	if (page === undefined || new ByteReader(page).u64(PAGE.magic) !== MAGIC) return undefined;

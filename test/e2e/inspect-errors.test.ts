@@ -115,7 +115,7 @@ const bigEndian = (): Uint8Array => {
 suite("images of other machines", () => {
 	test("i386: decoded as 32-bit code", TIMEOUT, async () => {
 		const { image, disassembly } = await inspect([file("image32.so", image32()), "--disassemble", "__vdso_time"]);
-		assert.deepEqual([image?.abi, image?.verdict], ["i386", null]);
+		assert.deepEqual([image?.abi, image?.verdict?.profile, image?.verdict?.violations], ["i386", "host", []]);
 		assert.deepEqual(disassembly?.[0]?.instructions[0]?.text, "ret");
 	});
 
