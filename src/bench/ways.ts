@@ -149,10 +149,7 @@ const NARROW: Group = {
 		{
 			bits: 32,
 			start: clock(CLOCK),
-			ways: [
-				image("image-32", "our image, offset", "__vdso_clock_gettime64"),
-				entry("entry-in-run", "in a run, our entry"),
-			],
+			ways: [image("image-32", "our image, offset", "__vdso_clock_gettime64"), entry("entry-in-run", "our entry")],
 		},
 	],
 };

@@ -163,10 +163,12 @@ class Controllers {
 }
 
 const startReaders = ({ seconds, processes }: SoakOptions): readonly ChildProcess[] => {
-	const reader = build("glibc", "soak-reader.c");
-	return Array.from({ length: RUNS }, () => {
-		const program = [reader, String(Math.ceil(processes / RUNS)), String(seconds)];
-		const words = [CLI, "run", "--clock", NAME, "--vsyscall=emulate", "--", ...program];
+	const wide = ["--vsyscall=emulate", "--", build("glibc", "soak-reader.c")];
+	const narrow = ["--", build("glibc-32-time64", "soak-reader.c")];
+	return Array.from({ length: RUNS }, (_, index) => {
+		// One run of four is of 32-bit programs, which have no vsyscall page.
+		const program = index % 4 === 3 ? narrow : wide;
+		const words = [CLI, "run", "--clock", NAME, ...program, String(Math.ceil(processes / RUNS)), String(seconds)];
 		return spawn(process.execPath, words, { stdio: ["ignore", "pipe", "inherit"] });
 	});
 };
