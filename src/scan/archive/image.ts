@@ -5,7 +5,7 @@
 import { normalPath } from "./tar.ts";
 
 export interface Image {
-	/** Tags; else the digest of its manifest. */
+	/** Tags; else the digest of its manifest, or the name of its configuration. */
 	readonly names: readonly string[];
 	/** Paths in the archive, the lowest layer first. */
 	readonly layers: readonly string[];
@@ -39,19 +39,22 @@ const blobPath = (digest: unknown): string => (typeof digest === "string" ? `blo
 const REFERENCE = "org.opencontainers.image.ref.name";
 const NAME = "io.containerd.image.name";
 
-const nameOf = ({ annotations, digest }: Json): string => {
+const nameOf = ({ annotations }: Json): string | undefined => {
 	const notes = isObject(annotations) ? annotations : {};
-	const name = notes[NAME] ?? notes[REFERENCE] ?? digest;
-	return typeof name === "string" ? name : "image";
+	const name = notes[NAME] ?? notes[REFERENCE];
+	return typeof name === "string" ? name : undefined;
 };
 
-const ociImages = (texts: Texts, index: Json, depth: number): readonly Image[] =>
+/** @param named what an index above says of it */
+const ociImages = (texts: Texts, index: Json, named: string | undefined, depth: number): readonly Image[] =>
 	objects(index["manifests"]).flatMap((descriptor) => {
-		const manifest = parse(texts.get(blobPath(descriptor["digest"])));
+		const { digest } = descriptor;
+		const manifest = parse(texts.get(blobPath(digest)));
 		if (!isObject(manifest) || depth === 0) return [];
-		if (Array.isArray(manifest["manifests"])) return ociImages(texts, manifest, depth - 1);
-		const layers = objects(manifest["layers"]).map(({ digest }) => blobPath(digest));
-		return [{ names: [nameOf(descriptor)], layers }];
+		const name = nameOf(descriptor) ?? named;
+		if (Array.isArray(manifest["manifests"])) return ociImages(texts, manifest, name, depth - 1);
+		const layers = objects(manifest["layers"]).map((layer) => blobPath(layer["digest"]));
+		return [{ names: [name ?? String(digest)], layers }];
 	});
 
 /** Empty for an archive that is no image. */
@@ -68,5 +71,5 @@ export const readImages = (texts: Texts): readonly Image[] => {
 		});
 	if (saved.length > 0) return saved;
 	const index = parse(texts.get("index.json"));
-	return isObject(index) ? ociImages(texts, index, MOST_NESTED) : [];
+	return isObject(index) ? ociImages(texts, index, undefined, MOST_NESTED) : [];
 };
