@@ -24,6 +24,8 @@ const told = (reports: readonly FileReport[]): readonly string[] =>
 		[path, passedOver ?? findings.map(({ kind }) => kind).join(" "), ...(place?.images ?? [])].join("|"),
 	);
 
+const startOf = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, START_SIZE);
+
 const legacy = (): Uint8Array => readFileSync(build("glibc-static", "legacy.c"));
 const CALLS = "call call call";
 
@@ -55,10 +57,9 @@ suite("layers", () => {
 		test(`${name} above a file ${isVisible ? "leaves" : "hides"} it`, async (t) => {
 			if (!has(t, "gcc")) return;
 			const layers = [tar([{ path: "usr/bin/old", content: legacy() }]), tar(above)];
-			const expected = (image: string): readonly string[] =>
-				isVisible ? [`image.tar:usr/bin/old|${CALLS}|${image}`] : [];
-			assert.deepEqual(told(await scan(dockerImage(layers, ["old:1"]))), expected("old:1"));
-			assert.deepEqual(told(await scan(ociImage(layers, "latest"))), expected("latest"));
+			const expected = isVisible ? [`image.tar:usr/bin/old|${CALLS}|old:1`] : [];
+			assert.deepEqual(told(await scan(dockerImage(layers, ["old:1"]))), expected);
+			assert.deepEqual(told(await scan(ociImage(layers, "old:1"))), expected);
 		});
 	}
 
@@ -141,11 +142,8 @@ suite("archives", () => {
 			{ path: "next", content: "x".repeat(5000) },
 			{ path: "last" },
 		]);
-		const cut = plain.subarray(0, plain.length - 1800);
-		const expected = [
-			`image.tar|not read to its end: what should be the header of an entry is none`,
-			`image.tar:old|${CALLS}`,
-		];
+		const cut = plain.subarray(0, plain.length - 3500);
+		const expected = [`image.tar|not read to its end: it ends inside of an entry`, `image.tar:old|${CALLS}`];
 		assert.deepEqual(told(await scan(cut)), expected);
 		const compressed = gzipSync(plain);
 		const [first = "", second] = told(await scan(compressed.subarray(0, compressed.length - 100)));
@@ -154,11 +152,10 @@ suite("archives", () => {
 	});
 
 	test("what is no archive is none", () => {
-		const start = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, START_SIZE);
-		assert.ok(isArchive(start(tar([{ path: "a" }]))));
-		assert.ok(isArchive(start(gzipSync(tar([{ path: "a" }])))));
-		assert.ok(!isArchive(start(gzipSync("a page of a manual"))));
-		assert.ok(!isArchive(start(Buffer.alloc(START_SIZE))));
+		assert.ok(isArchive(startOf(tar([{ path: "a" }]))));
+		assert.ok(isArchive(startOf(gzipSync(tar([{ path: "a" }])))));
+		assert.ok(!isArchive(startOf(gzipSync("a page of a manual"))));
+		assert.ok(!isArchive(startOf(Buffer.alloc(START_SIZE))));
 		assert.ok(!isArchive(new Uint8Array(0)));
 	});
 
