@@ -233,13 +233,13 @@ suite("damaged files", () => {
 				for (const [offset, value] of changes) changed[offset] = value;
 				scanned(changed);
 			}),
-			{ numRuns: 2000 },
+			{ numRuns: 700 },
 		);
 		fc.assert(
 			fc.property(fc.uint8Array({ minLength: 1, maxLength: 4096 }), (tail) => {
 				scanned(Uint8Array.of(...bytes.subarray(0, 64), ...tail));
 			}),
-			{ numRuns: 2000 },
+			{ numRuns: 700 },
 		);
 	});
 
@@ -285,5 +285,80 @@ test("the versions of C libraries are told by the library alone", (t) => {
 		assert.deepEqual(versions("36"), []);
 		assert.deepEqual(versions("14"), []);
 		assert.deepEqual(versions("13"), ["glibc static glibc 2.13"]);
+	});
+});
+
+suite("Go", () => {
+	/** Variables of the runtime as Go 1.2 to 1.15 preset them, and the fallback of its time.now (runtime/sys_linux_amd64.s). */
+	const SOURCE = `
+		.data
+		.balign 8
+		.globl "NAME"
+		.type "NAME", @object
+		.size "NAME", 8
+		"NAME": .quad 0xffffffffff600000
+		.text
+		.globl "runtime.walltime", _start
+		.type "runtime.walltime", @function
+		_start:
+		"runtime.walltime":
+			mov "NAME"(%rip), %rax
+			call *%rax
+			ret
+		.size "runtime.walltime", . - "runtime.walltime"
+		.section .note.GNU-stack, "", @progbits\n`;
+	for (const name of ["runtime.__vdso_gettimeofday_sym", "runtime.vdsoGettimeofdaySym"]) {
+		test(`${name} and what calls it`, (t) => {
+			if (!has(t, "gcc")) return;
+			inTemporary((directory) => {
+				writeFileSync(join(directory, "go.s"), SOURCE.replaceAll("NAME", name));
+				execFileSync("gcc", ["-nostdlib", "-static", "-no-pie", "-o", "go", "go.s"], { cwd: directory });
+				assert.deepEqual(
+					scanFile(join(directory, "go")).map((finding) => [
+						finding.kind,
+						finding.entry,
+						finding.symbol,
+						finding.patch,
+					]),
+					[
+						["call", "gettimeofday", "runtime.walltime+0x7", "pointer"],
+						["go", "gettimeofday", name, undefined],
+					],
+				);
+			});
+		});
+	}
+
+	test("a Go program of today has none", (t) => {
+		if (!has(t, "go")) return;
+		assert.deepEqual(scanFile(build("go", "tells-time.go")), []);
+	});
+});
+
+suite("C libraries by their versions", () => {
+	test("libc.so.6 of 2.14 is, of 2.15 is not", (t) => {
+		if (!has(t, "gcc")) return;
+		inTemporary((directory) => {
+			const at = (name: string): string => join(directory, name);
+			for (const minor of [5, 14, 15, 36]) {
+				writeFileSync(at("map"), `GLIBC_2.2.5 { global: one; };\nGLIBC_2.${minor} { global: two; } GLIBC_2.2.5;\n`);
+				writeFileSync(at("libc.c"), "void one(void) {}\nvoid two(void) {}\n");
+				const flags = ["-shared", "-nostdlib", "-Wl,-soname,libc.so.6", `-Wl,--version-script=${at("map")}`];
+				execFileSync("gcc", [...flags, "-o", at("libc.so.6"), at("libc.c")]);
+				const details = scanFile(at("libc.so.6")).map(({ kind, detail = "" }) => `${kind} ${detail.split(":")[0]}`);
+				assert.deepEqual(details, minor < 15 ? [`glibc glibc 2.${minor}`] : [], `2.${minor}`);
+			}
+		});
+	});
+
+	test("a library of another name is not, whatever its versions", (t) => {
+		if (!has(t, "gcc")) return;
+		inTemporary((directory) => {
+			writeFileSync(join(directory, "map"), "GLIBC_2.3 { global: one; };\n");
+			writeFileSync(join(directory, "one.c"), "void one(void) {}\n");
+			const flags = ["-shared", "-nostdlib", "-Wl,-soname,libm.so.6", "-Wl,--version-script=map"];
+			execFileSync("gcc", [...flags, "-o", "libm.so.6", "one.c"], { cwd: directory });
+			assert.deepEqual(scanFile(join(directory, "libm.so.6")), []);
+		});
 	});
 });

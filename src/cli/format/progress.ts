@@ -14,6 +14,7 @@ export interface Progress {
 const STDERR = 2;
 const BAR = 24;
 const EVERY_MS = 100;
+const USUAL_COLUMNS = 80;
 /** Files that are counted before the threads are heard again. */
 const COUNTED_AT_ONCE = 512;
 const CLEAR = "\r\u001B[K";
@@ -71,7 +72,8 @@ export const progressOf = (paths: readonly string[]): Progress => {
 			const now = performance.now();
 			if (now - shown < EVERY_MS) return;
 			shown = now;
-			const columns = process.stderr.columns;
+			// A terminal that nobody has given a size has 0.
+			const columns = process.stderr.columns > 0 ? process.stderr.columns : USUAL_COLUMNS;
 			writeErr(`\r${progressLine(tally, { total: counter.total(), seconds: (now - start) / 1e3, columns })}\u001B[K`);
 		},
 		clear: () => writeErr(CLEAR),

@@ -4,7 +4,8 @@ import type { ByteSource } from "../source.ts";
 export interface ByteStream {
 	/** The next `length` bytes; fewer only at the end. Valid until the next call. */
 	read(length: number): Promise<Uint8Array>;
-	skip(length: number): Promise<void>;
+	/** @returns the bytes passed over: fewer only at the end */
+	skip(length: number): Promise<number>;
 	/** The next `length` bytes for access at will, without moving on; undefined where they have to be read in order. */
 	ahead(length: number): ByteSource | undefined;
 }
@@ -20,7 +21,9 @@ export const streamOf = (source: ByteSource): ByteStream => {
 			return bytes.subarray(0, count);
 		},
 		async skip(length) {
-			position += length;
+			const count = Math.max(0, Math.min(length, source.length - position));
+			position += count;
+			return count;
 		},
 		ahead(length) {
 			const start = position;
@@ -67,11 +70,13 @@ export const streamOfChunks = (chunks: AsyncIterator<Uint8Array>): ByteStream =>
 	return {
 		read,
 		async skip(length) {
-			for (let left = length; left > 0; ) {
+			let left = length;
+			while (left > 0) {
 				const part = await some(Math.min(left, SKIPPED_AT_ONCE));
-				if (part === undefined) return;
+				if (part === undefined) break;
 				left -= part.length;
 			}
+			return length - left;
 		},
 		ahead: () => undefined,
 	};
@@ -97,7 +102,8 @@ const rejoined = (start: Uint8Array, rest: ByteStream): ByteStream => {
 			return bytes;
 		},
 		async skip(length) {
-			await rest.skip(length - take(length).length);
+			const count = take(length).length;
+			return count + (await rest.skip(length - count));
 		},
 		ahead: (length) => (left.length === 0 ? rest.ahead(length) : undefined),
 	};
@@ -130,21 +136,19 @@ export class Section implements ByteStream {
 		return bytes;
 	}
 
-	async skip(length: number): Promise<void> {
-		const count = Math.min(length, this.#left);
+	async skip(length: number): Promise<number> {
+		const count = await this.#whole.skip(Math.min(length, this.#left));
 		this.#left -= count;
-		await this.#whole.skip(count);
+		return count;
 	}
 
 	ahead(length: number): ByteSource | undefined {
 		return this.#whole.ahead(Math.min(length, this.#left));
 	}
 
-	/** Passes over what was not read. @returns whether there were as many bytes as it was to have */
+	/** Passes over what was not read. @returns whether it was all there */
 	async end(): Promise<boolean> {
-		if (this.#left === 0) return true;
-		// Skipping does not show the end of what is skipped.
-		await this.skip(this.#left - 1);
-		return (await this.read(1)).length === 1;
+		await this.skip(this.#left);
+		return this.#left === 0;
 	}
 }

@@ -18,9 +18,8 @@ export const compressionOf = (start: Uint8Array): Compression | undefined => {
 /** The names of Node 22.15 and later. */
 interface Zstd {
 	readonly createZstdDecompress?: (options: zlib.ZlibOptions) => Duplex;
-	readonly zstdDecompressSync?: (bytes: Uint8Array, options: zlib.ZlibOptions) => Uint8Array;
 }
-const { createZstdDecompress, zstdDecompressSync } = zlib as Zstd;
+const { createZstdDecompress } = zlib as Zstd;
 
 const NO_ZSTD = `compressed with zstd, which Node ${process.version} cannot read (22.15 and later can)`;
 
@@ -65,13 +64,19 @@ export const decompressed = (compressed: ByteStream, compression: Compression): 
 	};
 };
 
-/** Whether the first bytes of a compressed file are those of a tar archive: most compressed files are pages of manuals. */
-export const isCompressedTar = (start: Uint8Array, compression: Compression): boolean => {
-	const inflate = compression === "gzip" ? zlib.gunzipSync : zstdDecompressSync;
-	// What cannot be read is to be said where it is tried.
-	if (inflate === undefined) return true;
+/** Names of compressed archives, of blobs of an OCI layout, and of standard input. */
+const ARCHIVE_NAME = /\.tar\.zst$|\.tzst$|(?:^|\/)sha256\/[0-9a-f]+$|^-$/;
+
+/**
+ * Whether a compressed file may be a tar archive: most are pages of manuals, or modules of the kernel.
+ *
+ * The start of a gzip file can be decompressed alone. That of zstd cannot: there it is found when it is read; where it cannot be read,
+ * the name decides whether that is worth a line.
+ */
+export const mayBeCompressedTar = (start: Uint8Array, compression: Compression, name: string): boolean => {
+	if (compression === "zstd") return createZstdDecompress !== undefined || ARCHIVE_NAME.test(name);
 	try {
-		const bytes = inflate(start, { finishFlush: zlib.constants.Z_SYNC_FLUSH });
+		const bytes = zlib.gunzipSync(start, { finishFlush: zlib.constants.Z_SYNC_FLUSH });
 		return isTarHeader(bytes.subarray(0, BLOCK));
 	} catch {
 		return false;

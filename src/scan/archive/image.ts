@@ -5,7 +5,7 @@
 import { normalPath } from "./tar.ts";
 
 export interface Image {
-	/** Tags; else the digest of its manifest. */
+	/** Tags; else the digest of its manifest, or the name of its configuration. */
 	readonly names: readonly string[];
 	/** Paths in the archive, the lowest layer first. */
 	readonly layers: readonly string[];
@@ -45,24 +45,16 @@ const nameOf = ({ annotations }: Json): string | undefined => {
 	return typeof name === "string" ? name : undefined;
 };
 
-interface OciIndex {
-	readonly manifests: unknown;
-	/** What the index itself is called: an image for several machines has its name there. */
-	readonly name: string | undefined;
-	/** Indexes that may still be named below it. */
-	readonly depth: number;
-}
-
-const ociImages = (texts: Texts, { manifests, name: inherited, depth }: OciIndex): readonly Image[] =>
-	objects(manifests).flatMap((descriptor) => {
+/** @param named what an index above says of it */
+const ociImages = (texts: Texts, index: Json, named: string | undefined, depth: number): readonly Image[] =>
+	objects(index["manifests"]).flatMap((descriptor) => {
 		const { digest } = descriptor;
 		const manifest = parse(texts.get(blobPath(digest)));
 		if (!isObject(manifest) || depth === 0) return [];
-		const name = nameOf(descriptor) ?? inherited;
-		const { manifests: below } = manifest;
-		if (Array.isArray(below)) return ociImages(texts, { manifests: below, name, depth: depth - 1 });
+		const name = nameOf(descriptor) ?? named;
+		if (Array.isArray(manifest["manifests"])) return ociImages(texts, manifest, name, depth - 1);
 		const layers = objects(manifest["layers"]).map((layer) => blobPath(layer["digest"]));
-		return [{ names: [name ?? (typeof digest === "string" ? digest : "image")], layers }];
+		return [{ names: [name ?? String(digest)], layers }];
 	});
 
 /** Empty for an archive that is no image. */
@@ -79,6 +71,5 @@ export const readImages = (texts: Texts): readonly Image[] => {
 		});
 	if (saved.length > 0) return saved;
 	const index = parse(texts.get("index.json"));
-	if (!isObject(index)) return [];
-	return ociImages(texts, { manifests: index["manifests"], name: undefined, depth: MOST_NESTED });
+	return isObject(index) ? ociImages(texts, index, undefined, MOST_NESTED) : [];
 };

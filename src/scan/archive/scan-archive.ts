@@ -12,7 +12,7 @@ import { isElf } from "../program.ts";
 import { scanSource } from "../scan-source.ts";
 import { type ByteSource, sourceOf } from "../source.ts";
 import { type ByteStream, peek } from "./byte-stream.ts";
-import { type Compression, compressionOf, decompressed, isCompressedTar } from "./decompress.ts";
+import { type Compression, compressionOf, decompressed, mayBeCompressedTar } from "./decompress.ts";
 import { type Image, readImages } from "./image.ts";
 import { Layer } from "./layer.ts";
 import { BLOCK, isTarHeader, normalPath, readTar, type TarEntry, TarError } from "./tar.ts";
@@ -31,10 +31,11 @@ export interface ArchiveScan {
 	readonly tally: Tally;
 }
 
-/** Whether a file is an archive. @param start its first START_SIZE bytes, or all of it */
-export const isArchive = (start: Uint8Array): boolean => {
+/** Whether a file may be an archive. @param start its first START_SIZE bytes, or all of it */
+export const mayBeArchive = (start: Uint8Array, name: string): boolean => {
 	const compression = compressionOf(start);
-	return compression === undefined ? isTarHeader(start.subarray(0, BLOCK)) : isCompressedTar(start, compression);
+	if (compression === undefined) return isTarHeader(start.subarray(0, BLOCK));
+	return mayBeCompressedTar(start, compression, name);
 };
 
 class ArchiveReader {
@@ -90,8 +91,11 @@ class ArchiveReader {
 		}
 	}
 
+	/** Nothing, where what was compressed is no archive. */
 	async #readEntries(stream: ByteStream, layer: Layer, isOuter: boolean): Promise<void> {
-		for await (const entry of readTar(stream)) {
+		const { start, whole } = await peek(stream, BLOCK);
+		if (!isTarHeader(start)) return;
+		for await (const entry of readTar(whole)) {
 			layer.add({ ...entry, link: normalPath(entry.link) });
 			if (isOuter && (entry.type === "symlink" || entry.type === "hardlink")) this.#link(entry);
 			if (entry.type === "file") await this.#readFile(entry, layer, isOuter);
@@ -113,7 +117,7 @@ class ArchiveReader {
 		const { start, whole } = await peek(content, START_SIZE);
 		if (isElf(start)) return this.#scan(layer, path, await sourceOfNext(whole, size));
 		if (!isOuter) return;
-		if (isArchive(start)) {
+		if (mayBeArchive(start, path)) {
 			const inner = new Layer(path);
 			this.#layers.set(path, inner);
 			return this.#readLayer(whole, inner, false);

@@ -145,7 +145,7 @@ export const readTar = async function* (stream: ByteStream): AsyncGenerator<TarE
 		const content = new Section(stream, size);
 		const path = normalPath(extension.path ?? nameOf(block));
 		yield { path, type: kind, link: extension.link ?? text(block, 157, 100), size, content };
-		if (!(await content.end())) throw new TarError("it ends in an entry");
+		if (!(await content.end())) throw new TarError("it ends inside of an entry");
 		await stream.skip(padded(size) - size);
 		extension = {};
 	}

@@ -1,6 +1,6 @@
 /** One file of the file system -> what is to be said of it and of what it holds. */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
-import { isArchive, scanArchive, START_SIZE } from "../archive/scan-archive.ts";
+import { mayBeArchive, scanArchive, START_SIZE } from "../archive/scan-archive.ts";
 import { peek, streamOf, streamOfChunks } from "../archive/byte-stream.ts";
 import { isElf } from "../program.ts";
 import { type FileReport, NO_TALLY, passedOver, type Tally } from "../report.ts";
@@ -43,7 +43,7 @@ const scanDescriptor = async (descriptor: number, path: string): Promise<FileSca
 		const { report, isSearched } = scanSource(source, path);
 		return { reports: report === undefined ? [] : [report], tally: { ...tally, searched: isSearched ? 1 : 0 } };
 	}
-	if (!isArchive(first)) return { reports: [], tally };
+	if (!mayBeArchive(first, path)) return { reports: [], tally };
 	const { reports, tally: inside } = await scanArchive(streamOf(source), path);
 	// The archive's bytes are those of what it holds: they count once.
 	return { reports, tally: { ...inside, bytes: stat.size } };
@@ -66,7 +66,8 @@ export const scanFile = async (path: string): Promise<FileScan> => {
 export const scanStandardInput = async (): Promise<FileScan> => {
 	try {
 		const { start: first, whole } = await peek(streamOfChunks(process.stdin.iterator()), START_SIZE);
-		if (!isArchive(first)) return { reports: [passedOver(STANDARD_INPUT, "no archive")], tally: NO_TALLY };
+		if (!mayBeArchive(first, STANDARD_INPUT))
+			return { reports: [passedOver(STANDARD_INPUT, "no archive")], tally: NO_TALLY };
 		return await scanArchive(whole, STANDARD_INPUT);
 	} catch (error) {
 		return { reports: [passedOver(STANDARD_INPUT, reasonOf(error))], tally: NO_TALLY };
