@@ -38,10 +38,13 @@ const start = async (file: string, args: readonly string[]): Promise<number> => 
 	return child.pid ?? 0;
 };
 
-/** The shell executes sleep in its place, and the pid stays. */
+/** Of clock_nanosleep, as /proc/PID/syscall shows the call that a process waits in. */
+const WAITS = /^230 /;
+
+/** The shell executes sleep in its place, and the pid stays. It has been loaded when it waits: its mappings are those that it keeps. */
 const startSleep = async (): Promise<number> => {
 	const pid = await start("sh", ["-c", "echo ready; exec sleep 300"]);
-	while (!readFileSync(`/proc/${pid}/cmdline`, "latin1").startsWith("sleep")) {
+	while (!WAITS.test(readFileSync(`/proc/${pid}/syscall`, "latin1"))) {
 		await new Promise((resolve) => setTimeout(resolve, 5));
 	}
 	return pid;
