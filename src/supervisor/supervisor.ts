@@ -9,7 +9,7 @@
  */
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
-import { eventMessage, listen, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
+import { eventMessage, interrupt, listen, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
 import { PAGE_CALL, SEGV_ACTION, TIME_CALL, TRACER_CALL, WATCHED_READ } from "../linux/seccomp.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
@@ -279,8 +279,7 @@ export class Supervisor {
 	 * (kernel/signal.c, ptrace_stop: "any trap clears pending STOP trap"): who waits for his stop asks for it again.
 	 */
 	#otherStop(tid: number): void {
-		this.#timeCalls?.otherStop(tid);
-		this.#slot.otherStop(tid);
+		if (this.#slot.isAwaited(tid) || this.#timeCalls?.isAwaited(tid) === true) interrupt(tid);
 	}
 
 	#eventStop(task: Task, event: number): void {

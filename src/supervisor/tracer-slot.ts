@@ -76,11 +76,6 @@ export class TracerSlot {
 		return this.#awaited.has(tid);
 	}
 
-	/** A stop of another kind than PTRACE_EVENT_STOP. */
-	otherStop(tid: number): void {
-		if (this.#awaited.has(tid)) interrupt(tid);
-	}
-
 	/** A call of ptrace(2) that the filter has stopped. Resumes the task, now or later. */
 	seccompStop(tid: number): void {
 		if (!readRegisters(tid, this.#registers)) return;

@@ -149,9 +149,9 @@ export class TimeCalls {
 		return this.#followed.syscallStop(tid);
 	}
 
-	/** A stop of another kind than PTRACE_EVENT_STOP. */
-	otherStop(tid: number): void {
-		this.#rearming.otherStop(tid);
+	/** A PTRACE_EVENT_STOP of a task is waited for. */
+	isAwaited(tid: number): boolean {
+		return this.#rearming.isAwaited(tid);
 	}
 
 	/** A PTRACE_EVENT_STOP. @returns whether the task has something to do for its process; then it will be resumed */

@@ -53,9 +53,9 @@ export class TimerRearming {
 		if (request !== undefined) this.request(request.process, request.before);
 	}
 
-	/** A stop of another kind than PTRACE_EVENT_STOP. */
-	otherStop(tid: number): void {
-		if (this.#requests.has(tid)) interrupt(tid);
+	/** A PTRACE_EVENT_STOP of a task is waited for. */
+	isAwaited(tid: number): boolean {
+		return this.#requests.has(tid);
 	}
 
 	/** A PTRACE_EVENT_STOP. @returns whether the task has something to do for its process; then it will be resumed */
