@@ -16,10 +16,14 @@ export interface SavedAuxv {
 	readonly get: (type: bigint) => bigint | undefined;
 }
 
+/** Of a copy of the kernel's. */
+export const wordSizeOf = (bytes: Uint8Array): WordSize =>
+	bytes.length >= 2 * FIRST_VALUE_OF_32_BIT && new ByteReader(bytes).u32(FIRST_VALUE_OF_32_BIT) !== 0 ? 4 : 8;
+
 /** @param bytes valid for as long as the result is used; undefined is returned for fewer than one entry */
 export const readSavedAuxv = (bytes: Uint8Array): SavedAuxv | undefined => {
 	if (bytes.length < 16) return undefined;
-	const wordSize = new ByteReader(bytes).u32(FIRST_VALUE_OF_32_BIT) === 0 ? 8 : 4;
+	const wordSize = wordSizeOf(bytes);
 	const words = wordsOf(bytes, wordSize);
 	return {
 		wordSize,

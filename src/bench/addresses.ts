@@ -1,29 +1,17 @@
 /** Where the functions are in a measuring program: found in its memory, as a C library finds them. */
 import { readFileSync } from "node:fs";
-import { ByteReader } from "../bytes.ts";
+import { readSavedAuxv, type SavedAuxv } from "../auxv/saved-auxv.ts";
+import { AT_SYSINFO, AT_SYSINFO_EHDR } from "../auxv/types.ts";
 import { openElf, readProgramHeaders, storedSize } from "../elf/headers.ts";
 import { readElf } from "../elf/reader.ts";
 import { lookUp } from "../elf/symbol-lookup.ts";
-import { AT_SYSINFO_EHDR } from "../linux/constants.ts";
 import { hostVdsoRange } from "../linux/maps.ts";
 import type { Session } from "./session.ts";
 import type { Target } from "./ways.ts";
 
 const PAGE_SIZE = 4096;
-const AT_SYSINFO = 32;
 /** Enough for any `__kernel_vsyscall`: three pushes, a move, the instruction and int 0x80 behind it. */
 const ENTRY_BYTES = 16;
-
-const readAuxv = (pid: number, bits: 32 | 64): ReadonlyMap<number, bigint> => {
-	const size = bits / 8;
-	const reader = new ByteReader(readFileSync(`/proc/${pid}/auxv`));
-	const word = (offset: number): bigint => (size === 8 ? reader.u64(offset) : BigInt(reader.u32(offset)));
-	const entries = new Map<number, bigint>();
-	for (let offset = 0; offset + 2 * size <= reader.length; offset += 2 * size) {
-		entries.set(Number(word(offset)), word(offset + size));
-	}
-	return entries;
-};
 
 /** Thrown when a program has no such function: the reason in words. */
 export class NotThere extends Error {
@@ -32,14 +20,14 @@ export class NotThere extends Error {
 
 export class Addresses {
 	readonly #session: Session;
-	readonly #auxv: ReadonlyMap<number, bigint>;
+	readonly #auxv: SavedAuxv | undefined;
 	readonly #host: bigint | undefined;
 	readonly #images = new Map<bigint, Promise<Uint8Array>>();
 
-	constructor(session: Session, bits: 32 | 64) {
+	constructor(session: Session) {
 		this.#session = session;
 		const { pid } = session.hello;
-		this.#auxv = readAuxv(pid, bits);
+		this.#auxv = readSavedAuxv(new Uint8Array(readFileSync(`/proc/${pid}/auxv`)));
 		this.#host = hostVdsoRange(pid)?.start;
 	}
 
@@ -65,7 +53,7 @@ export class Addresses {
 	}
 
 	async #symbol(of: "host" | "process", name: string): Promise<bigint> {
-		const base = of === "host" ? this.#host : this.#auxv.get(AT_SYSINFO_EHDR);
+		const base = of === "host" ? this.#host : this.#auxv?.get(AT_SYSINFO_EHDR);
 		if (base === undefined) throw new NotThere("this kernel gives no vDSO");
 		let image = this.#images.get(base);
 		if (image === undefined) this.#images.set(base, (image = this.#read(base)));
@@ -80,7 +68,7 @@ export class Addresses {
 	}
 
 	#entry(): bigint {
-		const address = this.#auxv.get(AT_SYSINFO);
+		const address = this.#auxv?.get(AT_SYSINFO);
 		if (address === undefined) throw new NotThere("this kernel gives no __kernel_vsyscall");
 		return address;
 	}

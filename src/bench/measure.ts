@@ -70,9 +70,9 @@ interface Running {
 	readonly addresses: Addresses;
 }
 
-const startRunning = async (start: SessionStart, { bits }: Trial): Promise<Running> => {
+const startRunning = async (start: SessionStart): Promise<Running> => {
 	const session = await Session.start(start);
-	return { session, addresses: new Addresses(session, bits) };
+	return { session, addresses: new Addresses(session) };
 };
 
 /** A program with its ways; the host's vDSO first, where there is one. */
@@ -168,7 +168,7 @@ class GroupMeasurement {
 		let running: Running | undefined;
 		for (const way of trial.ways) {
 			try {
-				running ??= await startRunning(start, trial);
+				running ??= await startRunning(start);
 				await this.#try(running, way);
 				works.push(way);
 			} catch (error) {
@@ -178,7 +178,7 @@ class GroupMeasurement {
 		}
 		if (works.length === 0 && trial.start.kind !== "native") return running?.session.end();
 		try {
-			await this.#keep(running ?? (await startRunning(start, trial)), trial, works);
+			await this.#keep(running ?? (await startRunning(start)), trial, works);
 		} catch (error) {
 			this.#leaveOut(this.#group.yardstick, reasonOf(error));
 		}

@@ -8,11 +8,12 @@ import { Assembler } from "../asm/assembler.ts";
 import { type Label, memory } from "../asm/operands.ts";
 import * as reg from "../asm/registers.ts";
 import { EM_386 } from "../elf/constants.ts";
-import { writeExecutable } from "../elf/executable.ts";
+import { executableOf } from "../elf/executable.ts";
 import * as linux from "../linux/constants.ts";
 import { CLOCK_REALTIME } from "../vdso/host.ts";
-import { INT_80, SYS_32_clock_gettime64 } from "./program64.ts";
+import { SYS_32_clock_gettime64 } from "./program64.ts";
 import * as protocol from "./protocol.ts";
+import { emitCall, emitClock, emitReceive, emitSend, type Transfer } from "./transfer.ts";
 
 const { BLOCK } = protocol;
 /** syscall_32.tbl */
@@ -22,18 +23,19 @@ const SYS_write = 4;
 const SYS_getpid = 20;
 const SYS_setrlimit = 75;
 const SYS_mmap2 = 192;
-const STDIN = 0;
-const STDOUT = 1;
 const WORD = 8;
 /** As in the 64-bit program. */
 const NO_CORE = 1;
 
-const field = (offset: number) => memory(reg.ebp, offset);
-
-const emitCall = (assembler: Assembler, number: number): void => {
-	assembler.mov(reg.eax, number);
-	assembler.raw(...INT_80);
+const TRANSFER: Transfer = {
+	calls: { read: SYS_read, write: SYS_write, clock_gettime: SYS_32_clock_gettime64 },
+	block: reg.ebp,
+	from: reg.esi,
+	fromHalf: reg.esi,
+	left: reg.edi,
 };
+
+const field = (offset: number) => memory(reg.ebp, offset);
 
 /** The calls that the program can make, all of them for a timespec of 64-bit words. */
 const LOOPS: readonly (readonly [kind: protocol.CallKind, emit: (assembler: Assembler) => void])[] = [
@@ -84,44 +86,6 @@ const emitSetUp = (assembler: Assembler, failed: Label): void => {
 	assembler.mov(reg.ebp, reg.eax);
 };
 
-/** Sends edi bytes from esi. */
-const emitSend = (assembler: Assembler, failed: Label): void => {
-	const again = assembler.label("send");
-	assembler.bind(again);
-	assembler.mov(reg.ebx, STDOUT);
-	assembler.mov(reg.ecx, reg.esi);
-	assembler.mov(reg.edx, reg.edi);
-	emitCall(assembler, SYS_write);
-	assembler.test(reg.eax, reg.eax);
-	assembler.jcc("s", failed);
-	assembler.add(reg.esi, reg.eax);
-	assembler.sub(reg.edi, reg.eax);
-	assembler.jcc("nz", again);
-};
-
-const emitReceive = (assembler: Assembler, over: Label): void => {
-	const again = assembler.label("receive");
-	assembler.xor(reg.esi, reg.esi);
-	assembler.bind(again);
-	assembler.mov(reg.ebx, STDIN);
-	assembler.mov(reg.ecx, reg.ebp);
-	assembler.add(reg.ecx, reg.esi);
-	assembler.mov(reg.edx, protocol.REQUEST_SIZE);
-	assembler.sub(reg.edx, reg.esi);
-	emitCall(assembler, SYS_read);
-	assembler.test(reg.eax, reg.eax);
-	assembler.jcc("le", over);
-	assembler.add(reg.esi, reg.eax);
-	assembler.cmp(reg.esi, protocol.REQUEST_SIZE);
-	assembler.jcc("nz", again);
-};
-
-const emitClock = (assembler: Assembler, place: number): void => {
-	assembler.mov(reg.ebx, protocol.CLOCK_MONOTONIC_RAW);
-	assembler.lea(reg.ecx, field(place));
-	emitCall(assembler, SYS_32_clock_gettime64);
-};
-
 const emitRun = (assembler: Assembler, base: Label): void => {
 	const here = assembler.label("here");
 	const prepare = (count: number): void => {
@@ -139,14 +103,14 @@ const emitRun = (assembler: Assembler, base: Label): void => {
 	prepare(BLOCK.warmUp);
 	assembler.mov(field(BLOCK.step), 0, 32);
 	assembler.call(reg.ebx);
-	emitClock(assembler, BLOCK.before);
+	emitClock(assembler, TRANSFER, field(BLOCK.before));
 	assembler.pop(reg.edx);
 	prepare(BLOCK.calls);
 	assembler.mov(reg.eax, field(BLOCK.stride));
 	assembler.mov(field(BLOCK.step), reg.eax);
 	assembler.call(reg.edx);
 	assembler.mov(field(BLOCK.result), reg.eax);
-	emitClock(assembler, BLOCK.after);
+	emitClock(assembler, TRANSFER, field(BLOCK.after));
 };
 
 const emitLoop = (assembler: Assembler, emit: (assembler: Assembler) => void): void => {
@@ -172,13 +136,13 @@ export const measuringProgram32 = (): protocol.MeasuringProgram => {
 	assembler.mov(field(BLOCK.before + WORD), reg.ebp);
 	assembler.lea(reg.esi, field(BLOCK.before));
 	assembler.mov(reg.edi, protocol.helloSize(0));
-	emitSend(assembler, over);
+	emitSend(assembler, TRANSFER, over);
 	assembler.bind(serve);
-	emitReceive(assembler, over);
+	emitReceive(assembler, TRANSFER, over);
 	emitRun(assembler, base);
 	assembler.mov(reg.esi, field(BLOCK.replyAddress));
 	assembler.mov(reg.edi, field(BLOCK.replyLength));
-	emitSend(assembler, over);
+	emitSend(assembler, TRANSFER, over);
 	assembler.jmp(serve);
 	assembler.bind(over);
 	assembler.xor(reg.ebx, reg.ebx);
@@ -192,13 +156,7 @@ export const measuringProgram32 = (): protocol.MeasuringProgram => {
 	});
 	const code = assembler.assemble();
 	return {
-		bytes: writeExecutable({
-			bits: 32,
-			machine: EM_386,
-			textSize: code.bytes.length,
-			entry: 0,
-			text: () => code.bytes,
-		}),
+		bytes: executableOf({ bits: 32, machine: EM_386, code: code.bytes }),
 		loop: (kind, name) => {
 			const place = places.find((loop) => loop.kind === kind);
 			if (place === undefined || name !== "clock_gettime")

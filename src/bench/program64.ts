@@ -11,22 +11,29 @@ import { EM_X86_64 } from "../elf/constants.ts";
 import { type Imports, writeExecutable } from "../elf/executable.ts";
 import * as linux from "../linux/constants.ts";
 import { CLOCK_REALTIME, SYSCALLS } from "../vdso/host.ts";
+import { SYSCALL_VECTOR } from "../vdso/system-call.ts";
 import { VSYSCALL_START } from "../vsyscall/page.ts";
 import * as protocol from "./protocol.ts";
+import { emitCall, emitClock, emitReceive, emitSend, type Transfer } from "./transfer.ts";
 
 const { BLOCK } = protocol;
 const SYS_write = 1;
 const SYS_getpid = 39;
 const SYS_exit_group = 231;
 const MAP_32BIT = 0x40;
-const STDIN = 0;
-const STDOUT = 1;
 /** clock_gettime64 of the 32-bit table: what int 0x80 takes, also from 64-bit code. */
 export const SYS_32_clock_gettime64 = 403;
-export const INT_80: readonly number[] = [0xcd, 0x80];
 const WORD = 8;
 /** Not 0: a core of any size is piped to a handler then. 1 byte is what the kernel takes for none at all (fs/coredump.c). */
 const NO_CORE = 1;
+
+const TRANSFER: Transfer = {
+	calls: { read: linux.SYS_read, write: SYS_write, clock_gettime: linux.SYS_clock_gettime },
+	block: reg.rbp,
+	from: reg.r12,
+	fromHalf: reg.r12d,
+	left: reg.r13,
+};
 
 const field = (offset: number) => memory(reg.rbp, offset);
 
@@ -76,7 +83,7 @@ const LOOPS: readonly (readonly [
 			assembler.mov(reg.ebx, CLOCK_REALTIME);
 			assembler.mov(reg.rcx, reg.r14);
 			assembler.mov(reg.eax, SYS_32_clock_gettime64);
-			assembler.raw(...INT_80);
+			assembler.int(SYSCALL_VECTOR);
 		},
 	],
 	[
@@ -90,11 +97,6 @@ const LOOPS: readonly (readonly [
 		},
 	],
 ];
-
-const emitCall = (assembler: Assembler, number: number): void => {
-	assembler.mov(reg.eax, number);
-	assembler.syscall();
-};
 
 const emitSetUp = (assembler: Assembler, failed: Label): void => {
 	assembler.mov(reg.eax, NO_CORE);
@@ -117,44 +119,6 @@ const emitSetUp = (assembler: Assembler, failed: Label): void => {
 	assembler.mov(reg.rbp, reg.rax);
 };
 
-/** Sends r13 bytes from r12. */
-const emitSend = (assembler: Assembler, failed: Label): void => {
-	const again = assembler.label("send");
-	assembler.bind(again);
-	assembler.mov(reg.edi, STDOUT);
-	assembler.mov(reg.rsi, reg.r12);
-	assembler.mov(reg.rdx, reg.r13);
-	emitCall(assembler, SYS_write);
-	assembler.test(reg.rax, reg.rax);
-	assembler.jcc("s", failed);
-	assembler.add(reg.r12, reg.rax);
-	assembler.sub(reg.r13, reg.rax);
-	assembler.jcc("nz", again);
-};
-
-const emitReceive = (assembler: Assembler, over: Label): void => {
-	const again = assembler.label("receive");
-	assembler.xor(reg.r12d, reg.r12d);
-	assembler.bind(again);
-	assembler.mov(reg.edi, STDIN);
-	assembler.mov(reg.rsi, reg.rbp);
-	assembler.add(reg.rsi, reg.r12);
-	assembler.mov(reg.edx, protocol.REQUEST_SIZE);
-	assembler.sub(reg.rdx, reg.r12);
-	emitCall(assembler, linux.SYS_read);
-	assembler.test(reg.rax, reg.rax);
-	assembler.jcc("le", over);
-	assembler.add(reg.r12, reg.rax);
-	assembler.cmp(reg.r12, protocol.REQUEST_SIZE);
-	assembler.jcc("nz", again);
-};
-
-const emitClock = (assembler: Assembler, place: number): void => {
-	assembler.mov(reg.edi, protocol.CLOCK_MONOTONIC_RAW);
-	assembler.lea(reg.rsi, field(place));
-	emitCall(assembler, linux.SYS_clock_gettime);
-};
-
 /** Runs the loop that the request names, in front of the timed calls and for them. */
 const emitRun = (assembler: Assembler, base: Label): void => {
 	assembler.lea(reg.rbx, ripRelative(base));
@@ -165,7 +129,7 @@ const emitRun = (assembler: Assembler, base: Label): void => {
 	assembler.lea(reg.r14, field(BLOCK.readings));
 	assembler.mov(reg.r13, field(BLOCK.function));
 	assembler.call(reg.rbx);
-	emitClock(assembler, BLOCK.before);
+	emitClock(assembler, TRANSFER, field(BLOCK.before));
 	assembler.pop(reg.rbx);
 	assembler.mov(reg.r12, field(BLOCK.calls));
 	assembler.mov(reg.r15, field(BLOCK.stride));
@@ -175,7 +139,7 @@ const emitRun = (assembler: Assembler, base: Label): void => {
 	assembler.call(reg.rbx);
 	assembler.pop(reg.rbx);
 	assembler.mov(field(BLOCK.result), reg.rax);
-	emitClock(assembler, BLOCK.after);
+	emitClock(assembler, TRANSFER, field(BLOCK.after));
 };
 
 const emitLoop = (assembler: Assembler, emit: (assembler: Assembler) => void): void => {
@@ -209,13 +173,13 @@ export const measuringProgram64 = (imports?: Imports): protocol.MeasuringProgram
 	}
 	assembler.lea(reg.r12, field(BLOCK.before));
 	assembler.mov(reg.r13d, protocol.helloSize(importCount));
-	emitSend(assembler, over);
+	emitSend(assembler, TRANSFER, over);
 	assembler.bind(serve);
-	emitReceive(assembler, over);
+	emitReceive(assembler, TRANSFER, over);
 	emitRun(assembler, base);
 	assembler.mov(reg.r12, field(BLOCK.replyAddress));
 	assembler.mov(reg.r13, field(BLOCK.replyLength));
-	emitSend(assembler, over);
+	emitSend(assembler, TRANSFER, over);
 	assembler.jmp(serve);
 	assembler.bind(over);
 	assembler.xor(reg.edi, reg.edi);

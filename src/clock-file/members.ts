@@ -5,7 +5,7 @@
  *     RUNTIME/NAME.uncovered      a line of JSON for each: pid, startTime (clock ticks after boot), program, reason
  */
 import { appendFileSync, readdirSync, rmSync } from "node:fs";
-import { isOwnProc, readStatField, readText } from "../linux/proc-file.ts";
+import { isOwnProc, readCommand, readStartTime, readText } from "../linux/proc-file.ts";
 import type { ClockFile } from "./clock-file.ts";
 
 export interface Member {
@@ -26,21 +26,15 @@ interface Note {
 
 /** USER_HZ, which is the same on every x86 kernel: include/asm-generic/param.h. */
 const TICKS_PER_SECOND = 100;
-/** `starttime` of proc_pid_stat(5). */
-const START_TIME_FIELD = 22;
-
-const startTimeOf = (pid: number): string | undefined => readStatField(pid, START_TIME_FIELD);
 
 /** Seconds after 1970. */
 const readBootTime = (): number => Number(/^btime (\d+)$/m.exec(readText("/proc/stat"))?.[1] ?? 0);
 
 const describe = (pid: number, uncovered: string | undefined, bootTime: number): Member | undefined => {
-	const startTime = startTimeOf(pid);
+	const startTime = readStartTime(pid);
 	if (startTime === undefined) return undefined;
-	const words = readText(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
-	const command = words.length > 0 ? words : [readText(`/proc/${pid}/comm`, "utf8").trimEnd()];
 	const startedAt = new Date((bootTime + Number(startTime) / TICKS_PER_SECOND) * 1000);
-	return { pid, command, startedAt, uncovered };
+	return { pid, command: readCommand(pid), startedAt, uncovered };
 };
 
 /** Whether a process has a file mapped for reading alone: supervisors and controllers can write to theirs. */
@@ -78,7 +72,8 @@ export const membersOf = (clock: ClockFile): readonly Member[] => {
 			.map((pid) => [pid, undefined]),
 	);
 	// A process that was let go to another tracer has the page, too: the last note says how things stand.
-	for (const { pid, startTime, reason } of notesOf(clock)) if (startTimeOf(pid) === startTime) reasons.set(pid, reason);
+	for (const { pid, startTime, reason } of notesOf(clock))
+		if (readStartTime(pid) === startTime) reasons.set(pid, reason);
 	const bootTime = readBootTime();
 	return [...reasons]
 		.map(([pid, reason]) => describe(pid, reason, bootTime))
@@ -88,7 +83,7 @@ export const membersOf = (clock: ClockFile): readonly Member[] => {
 
 /** Notes that a process which should be on the clock is not; without a reason, that it is after all. */
 export const noteUncovered = (clock: ClockFile, pid: number, reason: string | undefined): void => {
-	const startTime = startTimeOf(pid);
+	const startTime = readStartTime(pid);
 	if (startTime === undefined) return;
 	// One short write to the end of a file: lines of several supervisors do not mix.
 	const note: Note = { pid, startTime, ...(reason === undefined ? {} : { reason }) };

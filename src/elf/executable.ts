@@ -190,3 +190,10 @@ export const writeExecutable = (program: Executable): Uint8Array => {
 	image.set(program.text({ offset: textOffset, importsOffset: places?.importsOffset ?? 0 }), textOffset);
 	return image;
 };
+
+/** A static program that is code alone, from its first byte on. */
+export const executableOf = ({
+	code,
+	...program
+}: Pick<Executable, "bits" | "machine"> & { readonly code: Uint8Array }): Uint8Array =>
+	writeExecutable({ ...program, textSize: code.length, entry: 0, text: () => code });

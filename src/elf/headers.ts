@@ -204,15 +204,9 @@ export const decodeSections = (
 };
 
 /** Names are for people: where they cannot be read, the table is still of use. */
-const sectionNames = (view: ElfView, table: FileRange): ((index: number) => string | undefined) => {
-	const { header, sectionHeader: at } = view.layout;
-	const record = table.offset + view.u16(header.shstrndx) * at.recordSize;
-	if (record >= table.end) return () => undefined;
-	const offset = view.word(record + at.offset);
-	const end = offset + view.word(record + at.size);
-	if (end > BigInt(view.length)) return () => undefined;
-	const strings = new StringTable(view, { offset: Number(offset), end: Number(end) });
-	return (index) => {
+export const readableNames =
+	(strings: StringTable) =>
+	(index: number): string | undefined => {
 		try {
 			return strings.at(index, "Section name");
 		} catch (error) {
@@ -220,4 +214,13 @@ const sectionNames = (view: ElfView, table: FileRange): ((index: number) => stri
 			throw error;
 		}
 	};
+
+const sectionNames = (view: ElfView, table: FileRange): ((index: number) => string | undefined) => {
+	const { header, sectionHeader: at } = view.layout;
+	const record = table.offset + view.u16(header.shstrndx) * at.recordSize;
+	if (record >= table.end) return () => undefined;
+	const offset = view.word(record + at.offset);
+	const end = offset + view.word(record + at.size);
+	if (end > BigInt(view.length)) return () => undefined;
+	return readableNames(new StringTable(view, { offset: Number(offset), end: Number(end) }));
 };

@@ -4,14 +4,16 @@
  *
  * Types: include/uapi/linux/auxvec.h and arch/x86/include/uapi/asm/auxvec.h, v6.18.
  */
+import { wordSizeOf } from "../auxv/saved-auxv.ts";
+import * as types from "../auxv/types.ts";
 import { ByteReader } from "../bytes.ts";
 import type { ElfClass } from "../elf/class-layout.ts";
 import type { AddressSpace } from "./address-space.ts";
 
-export const AT_NULL = 0;
-export const AT_RANDOM = 25;
-export const AT_SYSINFO = 32;
-export const AT_SYSINFO_EHDR = 33;
+const AT_NULL = Number(types.AT_NULL);
+export const AT_RANDOM: number = Number(types.AT_RANDOM);
+export const AT_SYSINFO: number = Number(types.AT_SYSINFO);
+export const AT_SYSINFO_EHDR: number = Number(types.AT_SYSINFO_EHDR);
 
 const NAMES: ReadonlyMap<number, string> = new Map(
 	Object.entries({
@@ -86,12 +88,7 @@ export const formatAuxvValue = ({ name, value }: AuxvEntry): string =>
 export const auxvValue = (auxv: Auxv | undefined, type: number): bigint | undefined =>
 	auxv?.entries.find((entry) => entry.type === type)?.value;
 
-/** Where the value of a first entry of 32-bit words stands, which is never 0 (AT_SYSINFO, or AT_HWCAP). */
-const FIRST_VALUE_OF_32_BIT = 4;
-
-/** Nothing but the words says their width: the upper half of a 64-bit type is 0. */
-const bitsOf = (bytes: Uint8Array): ElfClass =>
-	bytes.length > FIRST_VALUE_OF_32_BIT + 3 && new ByteReader(bytes).u32(FIRST_VALUE_OF_32_BIT) !== 0 ? 32 : 64;
+const bitsOf = (bytes: Uint8Array): ElfClass => (wordSizeOf(bytes) === 8 ? 64 : 32);
 
 /**
  * Up to AT_NULL, or to the end of the bytes.

@@ -132,7 +132,6 @@ export const RLIMIT_CORE = 4;
 export const RLIMIT_NOFILE = 7;
 
 // getauxval(3)
-export const AT_NULL = 0;
 export const AT_SYSINFO_EHDR = 33;
 
 // timerfd_create(2)

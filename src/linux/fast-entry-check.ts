@@ -6,17 +6,15 @@ import { spawnSync } from "node:child_process";
 import { closeSync } from "node:fs";
 import { Assembler } from "../asm/assembler.ts";
 import { eax, ebp, ebx, ecx, edx, esp } from "../asm/registers.ts";
-import { layoutOf } from "../elf/class-layout.ts";
-import * as elf from "../elf/constants.ts";
-import { headerRecord, programHeaderRecord } from "../elf/records.ts";
+import { EM_386 } from "../elf/constants.ts";
+import { executableOf } from "../elf/executable.ts";
 import { NUMBERS } from "../syscalls/numbers.ts";
-import { createExecutableFile, fillFile } from "./memfd.ts";
+import { emitCallInstruction } from "../vdso/system-call.ts";
+import { createProgramFile } from "./memfd.ts";
 
 /** The instructions that a processor may refuse. */
 export type FastInstruction = "syscall" | "sysenter";
 
-const PAGE_SIZE = 4096;
-const SYSCALL_VECTOR = 0x80;
 const SYS_exit = 1;
 
 /** Makes a call by the instruction, with the stack that the kernel wants for it, and exits with 0 when it has been made. */
@@ -31,7 +29,7 @@ const assembleTrial = (instruction: FastInstruction): Uint8Array => {
 	assembler.xor(ebx, ebx);
 	assembler.bind(exit);
 	assembler.mov(eax, SYS_exit);
-	assembler.int(SYSCALL_VECTOR);
+	emitCallInstruction(assembler);
 	assembler.bind(entry);
 	assembler.push(ecx);
 	assembler.push(edx);
@@ -44,33 +42,10 @@ const assembleTrial = (instruction: FastInstruction): Uint8Array => {
 	return assembler.assemble().bytes;
 };
 
-/** A 32-bit program that is code alone, at whatever address. */
-const programOf = (code: Uint8Array): Uint8Array => {
-	const layout = layoutOf(32);
-	const entry = layout.header.recordSize + layout.programHeader.recordSize;
-	const size = entry + code.length;
-	const program = new Uint8Array(size);
-	program.set(
-		headerRecord(layout, {
-			machine: elf.EM_386,
-			entry,
-			programHeaderCount: 1,
-			sectionHeadersOffset: 0,
-			sectionCount: 0,
-			sectionNamesIndex: 0,
-		}),
-	);
-	const load = { type: elf.PT_LOAD, flags: elf.PF_R | elf.PF_X, offset: 0, size, alignment: PAGE_SIZE };
-	program.set(programHeaderRecord(layout, load), layout.header.recordSize);
-	program.set(code, entry);
-	return program;
-};
-
 /** @returns undefined when it is taken; otherwise the end of a sentence that says who refuses it */
 export const fastInstructionFault = (instruction: FastInstruction): string | undefined => {
-	const fd = createExecutableFile();
+	const fd = createProgramFile(executableOf({ bits: 32, machine: EM_386, code: assembleTrial(instruction) }));
 	try {
-		fillFile(fd, programOf(assembleTrial(instruction)), 0);
 		// The child is a copy of us until it executes the file.
 		const { status, signal, error } = spawnSync(`/proc/self/fd/${fd}`, [], { stdio: "ignore", env: {} });
 		if (status === 0) return undefined;

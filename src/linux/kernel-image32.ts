@@ -8,9 +8,10 @@ import { Assembler } from "../asm/assembler.ts";
 import { indexed, memory } from "../asm/operands.ts";
 import { eax, ebp, ebx, ecx, edi, edx, esi, esp } from "../asm/registers.ts";
 import { EM_386 } from "../elf/constants.ts";
+import { executableOf } from "../elf/executable.ts";
 import { loadedSize, openElf, readProgramHeaders } from "../elf/headers.ts";
-import { writeSharedObject } from "../elf/shared-object.ts";
 import { AT_SYSINFO, AT_SYSINFO_EHDR, auxvValue, parseAuxv } from "../inspect/auxv.ts";
+import { emitCallInstruction } from "../vdso/system-call.ts";
 import { createProgramFile } from "./memfd.ts";
 import { outerPage } from "./outer-page.ts";
 
@@ -26,7 +27,7 @@ const assembleProgram = (): Uint8Array => {
 	const assembler = new Assembler(32);
 	const call = (number: number): void => {
 		assembler.mov(eax, number);
-		assembler.int(0x80);
+		emitCallInstruction(assembler);
 	};
 	const write = (): void => {
 		assembler.mov(ebx, STDOUT);
@@ -77,25 +78,6 @@ const assembleProgram = (): Uint8Array => {
 	return assembler.assemble().bytes;
 };
 
-const START = { name: "_start", binding: "global", version: "VSYSCALL", start: 0 } as const;
-
-/** A shared object with an entry point: the kernel runs it at any address. */
-const buildProgram = (): Uint8Array => {
-	const code = assembleProgram();
-	return writeSharedObject({
-		bits: 32,
-		machine: EM_386,
-		soname: "vsyscall",
-		versions: [START.version],
-		functions: [{ ...START, size: code.length }],
-		entry: START.start,
-		notes: [],
-		textSize: code.length,
-		frames: [{ start: 0, length: code.length, rules: [] }],
-		text: () => code,
-	});
-};
-
 export interface KernelImage32 {
 	/** AT_SYSINFO: the address of `__kernel_vsyscall`. */
 	readonly entry: bigint | undefined;
@@ -110,7 +92,7 @@ export const readKernelImage32 = (): KernelImage32 | undefined => {
 	if (outerPage() !== undefined) return undefined;
 	let fd: number;
 	try {
-		fd = createProgramFile(buildProgram());
+		fd = createProgramFile(executableOf({ bits: 32, machine: EM_386, code: assembleProgram() }));
 	} catch {
 		return undefined;
 	}

@@ -23,13 +23,6 @@ export const createMemoryFile = (): number => {
 	return Number(checkedSyscall("memfd_create", linux.SYS_memfd_create, MEMORY_FILE_NAME, flags));
 };
 
-/** A memory file that is to be executed. @throws {SyscallError} as above, and where vm.memfd_noexec forbids it */
-export const createExecutableFile = (): number => {
-	const made = rawSyscall(linux.SYS_memfd_create, MEMORY_FILE_NAME, linux.MFD_CLOEXEC | linux.MFD_EXEC);
-	if (made >= 0) return Number(made);
-	return Number(checkedSyscall("memfd_create", linux.SYS_memfd_create, MEMORY_FILE_NAME, linux.MFD_CLOEXEC));
-};
-
 /**
  * Writes all of `bytes` at `offset`.
  *

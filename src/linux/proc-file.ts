@@ -72,3 +72,14 @@ export const readStatField = (pid: number, number: number): string | undefined =
 	const text = Buffer.from(stat).toString("latin1");
 	return text.slice(text.lastIndexOf(")") + 2).split(" ")[number - FIRST_STAT_FIELD];
 };
+
+const START_TIME_FIELD = 22;
+
+/** When a process was made, in clock ticks after boot: with the pid it names one process. Undefined as above. */
+export const readStartTime = (pid: number): string | undefined => readStatField(pid, START_TIME_FIELD);
+
+/** The words of a command line; the short name of a process that has none. */
+export const readCommand = (pid: number): readonly string[] => {
+	const words = readText(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+	return words.length > 0 ? words : [readText(`/proc/${pid}/comm`, "utf8").trimEnd()];
+};

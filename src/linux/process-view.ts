@@ -4,7 +4,7 @@ import type { AddressSpace, Mapping } from "../inspect/address-space.ts";
 import { type Auxv, parseAuxv } from "../inspect/auxv.ts";
 import { foreignProc, hasEnded, noProcess, notAllowed } from "../inspect/inspect-error.ts";
 import { parseMaps } from "./maps.ts";
-import { isOwnProc, readStatField, readStatusField, readText } from "./proc-file.ts";
+import { isOwnProc, readCommand, readStartTime, readStatField, readStatusField } from "./proc-file.ts";
 import { processMemory } from "./process-memory.ts";
 
 export interface ProcessView {
@@ -21,17 +21,10 @@ export interface ProcessView {
 	readonly tracer: { readonly pid: number; readonly name: string } | undefined;
 }
 
-/** `starttime` of proc_pid_stat(5): with the pid it names one process. */
-const START_TIME_FIELD = 22;
 const STATE_FIELD = 3;
 const FLAGS_FIELD = 9;
 /** include/linux/sched.h. */
 const PF_KTHREAD = 0x20_0000;
-
-const commandOf = (pid: number): readonly string[] => {
-	const words = readText(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
-	return words.length > 0 ? words : [readText(`/proc/${pid}/comm`, "utf8").trimEnd()];
-};
 
 const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : undefined);
 
@@ -73,16 +66,16 @@ const tracerOf = (pid: number): ProcessView["tracer"] => {
  */
 export const lookAtProcess = <Result>(pid: number, use: (view: ProcessView) => Result): Result => {
 	if (!isOwnProc()) throw foreignProc();
-	const startTime = readStatField(pid, START_TIME_FIELD);
+	const startTime = readStartTime(pid);
 	if (startTime === undefined) throw noProcess(pid);
 	const emptiness = emptinessOf(pid);
-	const view = { pid, command: commandOf(pid), emptiness, tracer: tracerOf(pid) };
+	const view = { pid, command: readCommand(pid), emptiness, tracer: tracerOf(pid) };
 	const nothing = { auxv: undefined, mappings: [], memory: processMemory(pid) };
 	if (emptiness !== undefined) return use({ ...view, ...nothing });
 	const auxv = readGuarded(pid, "auxv");
 	const mappings = parseMaps(new TextDecoder().decode(readGuarded(pid, "maps")));
 	const memory = processMemory(pid);
 	const result = use({ ...view, auxv: parseAuxv(auxv), mappings, memory });
-	if (readStatField(pid, START_TIME_FIELD) !== startTime || emptinessOf(pid) !== undefined) throw hasEnded(pid);
+	if (readStartTime(pid) !== startTime || emptinessOf(pid) !== undefined) throw hasEnded(pid);
 	return result;
 };

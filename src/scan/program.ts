@@ -13,6 +13,7 @@ import {
 	openElf,
 	type ProgramHeader,
 	programHeaderTable,
+	readableNames,
 	readHeader,
 	type SectionHeader,
 	sectionHeaderTable,
@@ -81,7 +82,6 @@ const tableView = (source: ByteSource, head: ElfView, table: { offset: bigint; s
 
 const whole = (view: ElfView): { offset: number; end: number } => ({ offset: 0, end: view.length });
 
-/** Names for people: a name that cannot be read is none. */
 const namesOf = (source: ByteSource, head: ElfView, table: ElfView): ((index: number) => string | undefined) => {
 	const { header, sectionHeader: at } = head.layout;
 	const record = head.u16(header.shstrndx) * at.recordSize;
@@ -89,15 +89,7 @@ const namesOf = (source: ByteSource, head: ElfView, table: ElfView): ((index: nu
 	const [offset, size] = [table.word(record + at.offset), table.word(record + at.size)];
 	if (size > MOST_NAMES || offset + size > BigInt(source.length)) return () => undefined;
 	const view = new ElfView(bytesAt(source, Number(offset), Number(size)), head.layout);
-	const strings = new StringTable(view, whole(view));
-	return (index) => {
-		try {
-			return strings.at(index, "Section name");
-		} catch (error) {
-			if (error instanceof ElfError) return undefined;
-			throw error;
-		}
-	};
+	return readableNames(new StringTable(view, whole(view)));
 };
 
 const readSections = (source: ByteSource, head: ElfView): readonly SectionHeader[] => {

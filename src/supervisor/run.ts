@@ -12,7 +12,7 @@ import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { counterFault, readCounterFacts } from "../linux/time-stamp-counter.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
-import type { HostVdso } from "../vdso/host.ts";
+import { type HostVdso, kernelVsyscallOffset } from "../vdso/host.ts";
 import { buildImage, type Image, type ImageRequest } from "../vdso/image.ts";
 import { type EntryForm, type FastEntry, hostEntryForm } from "../vdso/fast-entry.ts";
 import type { Reads } from "../vdso/reads.ts";
@@ -110,9 +110,9 @@ const checkFastEntry = async (entry: FastEntry): Promise<void> => {
 
 /** What stands in the image of 32-bit processes of a host. */
 const entryForm = (entry: FastEntry, { vdso, bytes }: HostImage): EntryForm => {
-	const kernelVsyscall = vdso.functions.find(({ name }) => name === "__kernel_vsyscall");
+	const kernelVsyscall = kernelVsyscallOffset(vdso);
 	if (kernelVsyscall === undefined) return "int80";
-	return entry === "auto" ? hostEntryForm(bytes.subarray(kernelVsyscall.offset)) : entry;
+	return entry === "auto" ? hostEntryForm(bytes.subarray(kernelVsyscall)) : entry;
 };
 
 const prepare = async (options: RunOptions): Promise<Prepared> => {

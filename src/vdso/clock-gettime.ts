@@ -4,25 +4,12 @@
  * REALTIME, TAI and REALTIME_COARSE: the host's time, transformed as the vvar page says. MONOTONIC, BOOTTIME and MONOTONIC_COARSE are
  * read from the host's page, where its layout is known. Every other id (CPU, dynamic, unknown, negative) is the host's business: a
  * jump. A bad pointer faults here or in the host's code, as it does natively.
- *
- * The ids stand in the order of how often programs ask for them.
  */
 import { type Label, memory, ripRelative } from "../asm/operands.ts";
 import { eax, edi, rax, rdx, rsi } from "../asm/registers.ts";
 import * as ids from "./host.ts";
 import { emitCallHost, emitReadInline, hostClockFor, isCoarse, isInline } from "./host-clock.ts";
 import { emitCarry, type Emission, emitReadWall, emitTrap } from "./wall.ts";
-
-const IDS = [
-	ids.CLOCK_REALTIME,
-	ids.CLOCK_MONOTONIC,
-	ids.CLOCK_MONOTONIC_COARSE,
-	ids.CLOCK_REALTIME_COARSE,
-	ids.CLOCK_BOOTTIME,
-	ids.CLOCK_TAI,
-] as const;
-
-const isWall = (id: number): id is ids.WallClockId => ids.WALL_CLOCKS.some((clock) => clock === id);
 
 /** Stores rdx and rax, and returns. */
 const emitStore = ({ assembler }: Emission): void => {
@@ -67,14 +54,14 @@ export const emitClockGettime = (emission: Emission): void => {
 	const outOfLine: (() => void)[] = [];
 
 	assembler.endbr();
-	for (const id of IDS) {
+	for (const id of ids.SERVED_CLOCKS) {
 		const clock = hostClockFor(emission, id);
-		if (!isWall(id) && clock === id && !isInline(emission, clock)) continue;
+		if (!ids.isWallClock(id) && clock === id && !isInline(emission, clock)) continue;
 		const next = assembler.label("next id");
 		if (id === ids.CLOCK_REALTIME) assembler.test(edi, edi);
 		else assembler.cmp(edi, id);
 		assembler.jcc("nz", next);
-		if (isWall(id)) {
+		if (ids.isWallClock(id)) {
 			outOfLine.push(emitReadWall(emission, { clock: id, trap, failed, finish: () => emitStore(emission) }));
 			emitStore(emission);
 		} else outOfLine.push(emitPlainClock(emission, id, { forward, failed }));

@@ -74,6 +74,18 @@ export const CLOCK_TAI = 11;
 export type WallClockId = typeof CLOCK_REALTIME | typeof CLOCK_TAI | typeof CLOCK_REALTIME_COARSE;
 export const WALL_CLOCKS: readonly WallClockId[] = [CLOCK_REALTIME, CLOCK_TAI, CLOCK_REALTIME_COARSE];
 
+export const isWallClock = (id: number): id is WallClockId => WALL_CLOCKS.some((clock) => clock === id);
+
+/** What clock_gettime of an image answers itself, in the order of how often programs ask for them. */
+export const SERVED_CLOCKS: readonly number[] = [
+	CLOCK_REALTIME,
+	CLOCK_MONOTONIC,
+	CLOCK_MONOTONIC_COARSE,
+	CLOCK_REALTIME_COARSE,
+	CLOCK_BOOTTIME,
+	CLOCK_TAI,
+];
+
 /** Numbers of the 64-bit system calls behind the functions: arch/x86/entry/syscalls/syscall_64.tbl. */
 export const SYSCALLS = { clock_gettime: 228, gettimeofday: 96, time: 201, getcpu: 309, clock_getres: 229 } as const;
 
@@ -108,4 +120,7 @@ export const OWN_FUNCTIONS_I386: readonly OwnFunctionI386[] = [
 
 /** What only i386 has besides: the entry of the kernel, and where signal handlers return to. */
 export const KERNEL_VSYSCALL = "__kernel_vsyscall";
+/** Where it begins, from the start of the image; undefined where there is none. */
+export const kernelVsyscallOffset = ({ functions }: Pick<HostVdso, "functions">): number | undefined =>
+	functions.find(({ name }) => name === KERNEL_VSYSCALL)?.offset;
 export const KERNEL_SIGRETURNS: readonly string[] = ["__kernel_sigreturn", "__kernel_rt_sigreturn"];

@@ -18,6 +18,7 @@ import { SIGRETURNS } from "./i386/sigreturn.ts";
 import { emitSyscallStub } from "./i386/syscall-stub.ts";
 import { emitTime } from "./i386/time.ts";
 import type { ImageClass } from "./image-class.ts";
+import { emitSyscallStubs } from "./syscall-stubs.ts";
 
 const VERSION = "LINUX_2.6";
 const KERNEL_VERSION = "LINUX_2.5";
@@ -83,13 +84,7 @@ export const IMAGE_32: ImageClass = {
 				assembler.endbr();
 				emitForward(emission, links.forward(entry));
 			});
-		const syscallStubs = new Map<number, Label>();
-		for (const { target } of links.words) {
-			if (target.kind !== "syscall") continue;
-			const { number } = target;
-			const stub = blocks.emit(`syscall ${number}`, [], () => emitSyscallStub(emission, number));
-			syscallStubs.set(number, stub.start);
-		}
+		const syscallStubs = emitSyscallStubs(links, blocks, (number) => emitSyscallStub(emission, number));
 		emitInternalFunctions(emission, blocks);
 		return { syscallStubs, kernelVsyscall: internal.kernelVsyscall };
 	},

@@ -1,10 +1,8 @@
 /** The functions of the image of 64-bit processes. */
-import type { Label } from "../asm/operands.ts";
 import { eax, edx } from "../asm/registers.ts";
 import { EM_X86_64 } from "../elf/constants.ts";
 import { VDSO_CLASSES } from "../elf/vdso-class.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
-import type { Blocks } from "./blocks.ts";
 import { emitClockGettime } from "./clock-gettime.ts";
 import { emitForward } from "./forward.ts";
 import { emitGetcpu } from "./getcpu.ts";
@@ -12,6 +10,7 @@ import { emitGettimeofday } from "./gettimeofday.ts";
 import * as vdso from "./host.ts";
 import type { ImageClass } from "./image-class.ts";
 import { emitInternalFunctions } from "./internal.ts";
+import { emitSyscallStubs } from "./syscall-stubs.ts";
 import { emitTime } from "./time.ts";
 import type { Emission } from "./wall.ts";
 
@@ -35,20 +34,11 @@ const emitOwn = (emission: Emission, name: vdso.OwnFunction): void => {
 /** System calls of the stubs that read a clock: what they return is transformed by the image, or not moved by the wall. */
 const KEYED_SYSCALLS: ReadonlySet<number> = new Set([vdso.SYSCALLS.clock_gettime, vdso.SYSCALLS.gettimeofday]);
 
-/** Stubs that make the system calls which the host's vDSO lacks, by number. */
-const emitStubs = ({ assembler, links }: Emission, blocks: Blocks): ReadonlyMap<number, Label> => {
-	const stubs = new Map<number, Label>();
-	for (const { target } of links.words) {
-		if (target.kind !== "syscall") continue;
-		const stub = blocks.emit(`syscall ${target.number}`, [], () => {
-			if (KEYED_SYSCALLS.has(target.number)) assembler.mov(edx, SYSCALL_KEY);
-			assembler.mov(eax, target.number);
-			assembler.syscall();
-			assembler.ret();
-		});
-		stubs.set(target.number, stub.start);
-	}
-	return stubs;
+const emitSyscallStub = ({ assembler }: Emission, number: number): void => {
+	if (KEYED_SYSCALLS.has(number)) assembler.mov(edx, SYSCALL_KEY);
+	assembler.mov(eax, number);
+	assembler.syscall();
+	assembler.ret();
 };
 
 export const IMAGE_64: ImageClass = {
@@ -69,7 +59,7 @@ export const IMAGE_64: ImageClass = {
 			const [first] = aliases;
 			if (first !== undefined) blocks.emit(first.name, aliases, () => emitForward(emission, links.forward(first)));
 		}
-		const syscallStubs = emitStubs(emission, blocks);
+		const syscallStubs = emitSyscallStubs(links, blocks, (number) => emitSyscallStub(emission, number));
 		emitInternalFunctions(emission, (start, emit) =>
 			blocks.emit(start.name, [], () => {
 				assembler.bind(start);

@@ -12,6 +12,7 @@ import {
 	type HostVdso,
 	KERNEL_SIGRETURNS,
 	KERNEL_VSYSCALL,
+	kernelVsyscallOffset,
 	type OwnFunction,
 	type OwnFunctionI386,
 	SYSCALLS,
@@ -69,9 +70,9 @@ export class LinkPage {
 		}
 		this.hostClocksOffset = (host.fine ?? host.coarse)?.sequence ?? 0;
 		this.hostClocks = this.#add("host clocks", { kind: "host", offset: this.hostClocksOffset });
-		const kernelVsyscall = host.functions.find(({ name }) => name === KERNEL_VSYSCALL);
+		const kernelVsyscall = kernelVsyscallOffset(host);
 		if (kernelVsyscall !== undefined)
-			this.kernelVsyscall = this.#add(KERNEL_VSYSCALL, { kind: "host", offset: kernelVsyscall.offset });
+			this.kernelVsyscall = this.#add(KERNEL_VSYSCALL, { kind: "host", offset: kernelVsyscall });
 		if (!hasEntryPage) return;
 		this.entryPage = this.#add("entry page", { kind: "entry-page" });
 		const [first] = VSYSCALLS.map(({ name }, number) =>

@@ -27,7 +27,8 @@ import {
 import { NUMBERS, type OwnCall } from "../syscalls/numbers.ts";
 import type { Architecture } from "../syscalls/time-calls.ts";
 
-const SYSCALL_VECTOR = 0x80;
+/** Of the interrupt that makes a system call of i386, also in 64-bit code. */
+export const SYSCALL_VECTOR = 0x80;
 /** Bytes of `syscall`, and of `int 0x80`. */
 export const CALL_SIZE = 2;
 

@@ -61,7 +61,7 @@ const programOf = (bits: 32 | 64): protocol.MeasuringProgram =>
 for (const [bits, kind, name, target] of LOOPS) {
 	test(`${bits}-bit ${name} by ${kind} reads the host's clock, in order, between two readings of ours`, async (t) => {
 		const session = await start(t, programOf(bits));
-		const address = await new Addresses(session, bits).find(target);
+		const address = await new Addresses(session).find(target);
 		const before = hostRealtime();
 		const reply = await session.ask({ ...request(session, kind, name), function: address });
 		const after = hostRealtime();
@@ -90,7 +90,7 @@ for (const [bits, kind] of [
 		const traced = ["strace", "-o", log, "-e", "trace=clock_gettime,clock_gettime64"];
 		const session = await Session.start({ program: programOf(bits), through: traced, environment: process.env });
 		const target: Target = kind === "entry" ? { kind: "entry" } : NONE;
-		const address = await new Addresses(session, bits).find(target);
+		const address = await new Addresses(session).find(target);
 		const asked = { ...request(session, kind, "clock_gettime"), calls: 123, warmUp: 45, function: address };
 		await session.ask({ ...asked, replyLength: 123 * protocol.READING_SIZE });
 		await session.end();
@@ -127,7 +127,7 @@ test("what is measured is inside of what is measured around it, and grows with t
 test("under a run the image is that of the run, ten years ahead", async (t) => {
 	const run = [process.execPath, CLI, "run", "--clock", "+10y", "--"];
 	const session = await start(t, measuringProgram64(), run);
-	const addresses = new Addresses(session, 64);
+	const addresses = new Addresses(session);
 	const read = async (of: "host" | "process"): Promise<bigint> => {
 		const address = await addresses.find(symbol(of, "__vdso_clock_gettime"));
 		const reply = await session.ask({ ...request(session, "function", "clock_gettime"), function: address });

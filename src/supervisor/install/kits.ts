@@ -8,7 +8,7 @@
 import type { WordSize } from "../../bytes.ts";
 import { type HostImage, zeroTail } from "../../linux/host-vdso.ts";
 import { assembleBootstrap, type Bootstrap } from "../../vdso/bootstrap.ts";
-import { KERNEL_VSYSCALL } from "../../vdso/host.ts";
+import { kernelVsyscallOffset } from "../../vdso/host.ts";
 import type { Image } from "../../vdso/image.ts";
 import type { HostNeighbour } from "../../vdso/neighbour.ts";
 import { architectureOf } from "../../vdso/system-call.ts";
@@ -99,7 +99,7 @@ export class Kits {
 	}
 
 	#beside(host: HostImage): Kit | undefined {
-		const kernelVsyscall = host.vdso.functions.find(({ name }) => name === KERNEL_VSYSCALL)?.offset;
+		const kernelVsyscall = kernelVsyscallOffset(host.vdso);
 		const { dataDistance, bytes } = host;
 		if (kernelVsyscall === undefined || dataDistance === undefined || dataDistance >= 0) return undefined;
 		return this.#kept("beside", () => this.#makeNarrow(host, { dataSize: -dataDistance, bytes, kernelVsyscall }));

@@ -23,17 +23,6 @@ import { emitForward } from "./forward.ts";
 import { emitReadHost } from "./host-clock.ts";
 import { emitCarry, emitReadWall, emitTrap } from "./wall.ts";
 
-const IDS = [
-	ids.CLOCK_REALTIME,
-	ids.CLOCK_MONOTONIC,
-	ids.CLOCK_MONOTONIC_COARSE,
-	ids.CLOCK_REALTIME_COARSE,
-	ids.CLOCK_BOOTTIME,
-	ids.CLOCK_TAI,
-] as const;
-
-const isWall = (id: number): id is ids.WallClockId => ids.WALL_CLOCKS.some((clock) => clock === id);
-
 export type ClockGettimeName = "clock_gettime" | "clock_gettime64";
 
 /** Stores edi:esi and eax as the structure of the function has them, and returns. */
@@ -76,9 +65,9 @@ export const emitClockGettime = (emission: Emission, name: ClockGettimeName): vo
 
 	assembler.endbr();
 	assembler.mov(eax, argumentAtEntry(0));
-	for (const id of IDS) {
+	for (const id of ids.SERVED_CLOCKS) {
 		const clock = hostClockFor(emission, id);
-		if (!isWall(id) && clock === id && !isInline(emission, clock)) continue;
+		if (!ids.isWallClock(id) && clock === id && !isInline(emission, clock)) continue;
 		const here = assembler.label("this id");
 		if (id === ids.CLOCK_REALTIME) assembler.test(eax, eax);
 		else assembler.cmp(eax, id);
@@ -87,7 +76,7 @@ export const emitClockGettime = (emission: Emission, name: ClockGettimeName): vo
 			here,
 			() => {
 				emitEnter(assembler);
-				if (isWall(id)) {
+				if (ids.isWallClock(id)) {
 					outOfLine.push(emitReadWall(emission, { clock: id, trap, failed, finish: () => emitStore(emission, name) }));
 					emitStore(emission, name);
 				} else outOfLine.push(emitPlainClock(emission, clock, { name, failed }));

@@ -9,8 +9,9 @@ import { eax, ebx, ecx, edi, edx, esi, esp } from "../../asm/registers.ts";
 import * as layout from "../../vvar/layout.ts";
 import { CLOCK_REALTIME, CLOCK_TAI, type WallClockId } from "../host.ts";
 import { hostClockFor } from "../host-clock.ts";
-import { type Emission, emitAnchor, labelsOf, NANOSECONDS_PER_SECOND, pageField, slotField, WORD } from "./emission.ts";
+import { type Emission, emitAnchor, labelsOf, pageField, slotField, WORD } from "./emission.ts";
 import { emitReadHost } from "./host-clock.ts";
+import { NANOSECONDS_PER_SECOND } from "../wall.ts";
 
 /** The scratch word of a read of the host; then d and v (three words each), the rate (two), d * rate without its lowest word; the pushes. */
 const FRAME = { elapsed: 4, wall: 16, rate: 28, product: 36, pushes: 52, size: 56 } as const;

@@ -25,7 +25,6 @@ export interface Emission extends Omit<SharedEmission, "internal"> {
 }
 
 export const WORD = 4;
-export const NANOSECONDS_PER_SECOND = 1_000_000_000;
 
 /** In the order in which they are pushed. */
 const SAVED: readonly Register[] = [ebp, ebx, esi, edi];

@@ -10,7 +10,8 @@ import { eax, ebp, ebx, ecx, edi, edx, esi } from "../../asm/registers.ts";
 import { CLOCK_MODE_OFFSET, CLOCK_MODE_TSC, CLOCK_REALTIME_COARSE, type HostFineClocks } from "../host.ts";
 import { BASE_STRIDE } from "../host-page.ts";
 import { isCoarse } from "../host-clock.ts";
-import { type Emission, NANOSECONDS_PER_SECOND, SCRATCH, WORD } from "./emission.ts";
+import { type Emission, SCRATCH, WORD } from "./emission.ts";
+import { NANOSECONDS_PER_SECOND } from "../wall.ts";
 
 export interface HostRead {
 	readonly clock: number;
