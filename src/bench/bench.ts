@@ -6,7 +6,7 @@ import type { Imports } from "../elf/executable.ts";
 import { readElf } from "../elf/reader.ts";
 import { VsyscallError } from "../errors.ts";
 import { readCpuinfo } from "../linux/cpuinfo.ts";
-import { readText } from "../linux/proc-file.ts";
+import { readClockSource } from "../linux/time-stamp-counter.ts";
 import { findProgram } from "../supervisor/program-file.ts";
 import { type GroupResult, measureGroup } from "./measure.ts";
 import { measuringProgram32 } from "./program32.ts";
@@ -36,13 +36,11 @@ export interface BenchOptions {
 	readonly progress: (title: string) => void;
 }
 
-const CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-
 const machine = (): Machine => ({
 	cpu: /^model name\s*:\s*(.*)$/m.exec(readCpuinfo())?.[1] ?? "unknown",
 	processors: cpus().length,
 	kernel: release(),
-	clockSource: readText(CLOCK_SOURCE).trim() || "unknown",
+	clockSource: readClockSource() || "unknown",
 	node: process.version,
 });
 

@@ -5,21 +5,17 @@ import { readElf } from "../elf/reader.ts";
 import { verifyImage } from "../elf/verify.ts";
 import { spaceOf } from "../inspect/address-space.ts";
 import { readKernelEntry } from "../inspect/kernel-entry.ts";
-import { viewMemory } from "./ffi.ts";
-import { probeFilter, probeTracing } from "./host-probes.ts";
+import { ownHostImage, probeFilter, probeTracing } from "./host-probes.ts";
 import { probeHostVsyscall } from "./host-vsyscall.ts";
 import { readKernelImage32 } from "./kernel-image32.ts";
-import { hostVdsoRange } from "./maps.ts";
 import { outerPage } from "./outer-page.ts";
 import { readStatusField, readText } from "./proc-file.ts";
+import { readAvailableClockSources, readClockSource } from "./time-stamp-counter.ts";
 import { tracingObstacle, yamaScope } from "./tracing-obstacle.ts";
 
-const CLOCK_SOURCES = "/sys/devices/system/clocksource/clocksource0";
-
 const vdsoFacts = (): HostFacts["vdso"] => {
-	const range = hostVdsoRange(process.pid);
-	if (range === undefined) return undefined;
-	const image = viewMemory(range.start, Number(range.end - range.start)).slice();
+	const image = ownHostImage()?.bytes;
+	if (image === undefined) return undefined;
 	const names = new Set(
 		readElf(image)
 			.symbols.filter(({ type }) => type === STT_FUNC)
@@ -56,11 +52,8 @@ export const readHostFacts = (): HostFacts => {
 	return {
 		vsyscall: probeHostVsyscall(),
 		vdso: vdsoFacts(),
-		clockSource: readText(`${CLOCK_SOURCES}/current_clocksource`).trim(),
-		availableClockSources: readText(`${CLOCK_SOURCES}/available_clocksource`)
-			.trim()
-			.split(" ")
-			.filter((name) => name !== ""),
+		clockSource: readClockSource(),
+		availableClockSources: readAvailableClockSources(),
 		trapsForTime,
 		tracingObstacle: obstacle(isInRun),
 		isFilterAllowed: isAllowed,

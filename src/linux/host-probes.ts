@@ -61,13 +61,19 @@ export interface FilterProbe {
 	readonly trapsForTime: boolean | undefined;
 }
 
+/** The kernel's image as it is mapped in our own memory; undefined where there is none. */
+export const ownHostImage = (): { readonly address: bigint; readonly bytes: Uint8Array } | undefined => {
+	const range = hostVdsoRange(process.pid);
+	if (range === undefined) return undefined;
+	return { address: range.start, bytes: viewMemory(range.start, Number(range.end - range.start)).slice() };
+};
+
 /** clock_gettime of the host's image, in our own memory; 0 where there is none. */
 export const hostClockGettime = (): bigint => {
-	const range = hostVdsoRange(process.pid);
-	if (range === undefined) return 0n;
-	const image = viewMemory(range.start, Number(range.end - range.start)).slice();
-	const symbol = lookUp(readElf(image), "__vdso_clock_gettime", "LINUX_2.6");
-	return symbol === undefined ? 0n : range.start + symbol.value;
+	const image = ownHostImage();
+	if (image === undefined) return 0n;
+	const symbol = lookUp(readElf(image.bytes), "__vdso_clock_gettime", "LINUX_2.6");
+	return symbol === undefined ? 0n : image.address + symbol.value;
 };
 
 /**

@@ -3,7 +3,7 @@ import type { HostVdso } from "../vdso/host.ts";
 import { hasFlag, readCpuinfo } from "./cpuinfo.ts";
 import { readText } from "./proc-file.ts";
 
-const CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+const CLOCK_SOURCES = "/sys/devices/system/clocksource/clocksource0";
 /** CPUID 8000_0007 EDX bit 8, as the kernel splits it: the counter has one rate, and does not stop when the processor sleeps. */
 const INVARIANT = ["constant_tsc", "nonstop_tsc"] as const;
 
@@ -15,9 +15,19 @@ export interface CounterFacts {
 	readonly clockSource: string;
 }
 
+/** The kernel's clock source, "" when nobody tells. */
+export const readClockSource = (): string => readText(`${CLOCK_SOURCES}/current_clocksource`).trim();
+
+/** Those that it could take. */
+export const readAvailableClockSources = (): readonly string[] =>
+	readText(`${CLOCK_SOURCES}/available_clocksource`)
+		.trim()
+		.split(" ")
+		.filter((name) => name !== "");
+
 export const readCounterFacts = (): CounterFacts => ({
 	cpuinfo: readCpuinfo(),
-	clockSource: readText(CLOCK_SOURCE).trim(),
+	clockSource: readClockSource(),
 });
 
 /** Why the counter cannot be read without order, or undefined when it can. */

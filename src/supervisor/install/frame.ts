@@ -9,7 +9,8 @@ import type { NewProgram } from "./exec-stop.ts";
 import type { Kit } from "./kits.ts";
 import type { ProvidedFiles } from "./provided-files.ts";
 
-const NO_DESCRIPTOR = -1;
+/** What stands for the descriptor of the image until there is one. */
+export const NO_DESCRIPTOR = -1;
 
 export interface FrameRequest {
 	readonly program: NewProgram;
@@ -73,7 +74,7 @@ export const writePageDescriptor = (
 
 /** What the stages have noted. */
 export interface FrameNotes {
-	/** -1 until there is one. */
+	/** NO_DESCRIPTOR until there is one. */
 	readonly descriptor: number;
 	/** Where the image is mapped, or what mmap said. */
 	readonly image: bigint;

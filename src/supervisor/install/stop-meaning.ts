@@ -1,7 +1,7 @@
 /** What a stop of a process says about its install. */
 import type { Registers } from "../../linux/registers.ts";
 import * as kernel from "../../vdso/kernel-calls.ts";
-import { frameAddress, type FrameNotes, readFrame } from "./frame.ts";
+import { frameAddress, type FrameNotes, NO_DESCRIPTOR, readFrame } from "./frame.ts";
 import type { PendingInstall } from "./install.ts";
 import type { StaleFile } from "./provided-files.ts";
 
@@ -16,7 +16,6 @@ export interface InstallFailure {
 export type StopMeaning = "over" | "other" | "done" | InstallFailure;
 
 const ENOMEM = 12;
-const NO_DESCRIPTOR = -1;
 
 const isWithin = (offset: number, start: number, end: number): boolean => offset >= start && offset < end;
 
