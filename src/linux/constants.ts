@@ -11,6 +11,7 @@ export const SYS_sched_yield = 24;
 export const SYS_pread64 = 17;
 export const SYS_pwrite64 = 18;
 export const SYS_kill = 62;
+export const SYS_clone = 56;
 export const SYS_wait4 = 61;
 export const SYS_sendmsg = 46;
 export const SYS_recvmsg = 47;

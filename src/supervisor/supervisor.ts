@@ -10,7 +10,7 @@
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
 import { eventMessage, listen, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
-import { PAGE_CALL, SEGV_ACTION, TIME_CALL, TRACER_CALL, WATCHED_READ } from "../linux/seccomp.ts";
+import { PAGE_CALL, SEGV_ACTION, TIME_CALL, TRACER_CALL, UNTRACED_CLONE, WATCHED_READ } from "../linux/seccomp.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
 import { Bystanders } from "./bystanders.ts";
@@ -23,9 +23,11 @@ import type { JobStop } from "./job-control.ts";
 import { programName } from "./process-facts.ts";
 import { type PageCallOptions, PageCalls } from "./vsyscall-page/page-calls.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
+import { Parking } from "./parking.ts";
 import { ProcessIds } from "./process-ids.ts";
 import { type TimeCallOptions, TimeCalls } from "./time-calls/time-calls.ts";
 import { TracerSlot } from "./tracer-slot.ts";
+import { UntracedClones } from "./untraced-clones.ts";
 import { type CallRemotely, RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
 
 export interface SupervisorOptions
@@ -94,6 +96,8 @@ export class Supervisor {
 	readonly #pageCalls: PageCalls | undefined;
 	readonly #timeCalls: TimeCalls | undefined;
 	readonly #slot: TracerSlot;
+	readonly #untracedClones = new UntracedClones();
+	readonly #parking: Parking;
 	readonly #coverage: Coverage;
 	#lead = 0;
 	#status: ExitStatus | undefined;
@@ -136,13 +140,16 @@ export class Supervisor {
 				report: options.report,
 			});
 		}
+		this.#parking = new Parking((tid) => options.installer.roomIn(tid));
 		this.#slot = new TracerSlot({
+			parking: this.#parking,
 			foreignExecs: new ForeignExecs({
 				installer: options.installer,
 				isMeant,
 				callRemotely,
 				uncovered: (pid, reason) => this.#say(pid, reason),
 			}),
+			isWatching: (tid, process) => this.#untracedClones.isWatching(tid, process),
 			isTraced: (tid) => this.#tasks.has(tid) || this.#newborn.has(tid),
 			processOf,
 			letGo: (tid) => this.#letGo(tid),
@@ -244,6 +251,7 @@ export class Supervisor {
 	}
 
 	#handle(tid: number, stop: Stop): void {
+		this.#parking.stopped(tid);
 		switch (stop.kind) {
 			case "exited":
 				return this.#ended(tid, { kind: "exited", exitCode: stop.exitCode });
@@ -286,10 +294,11 @@ export class Supervisor {
 			return;
 		}
 		if (MAKES_A_TASK.has(event)) this.#made(tid, event);
+		if (event === linux.PTRACE_EVENT_STOP) this.#untracedClones.eventStop(tid);
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
 		if (event === linux.PTRACE_EVENT_STOP && this.#isLetGo(task)) return;
 		// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
-		if (task.remote !== undefined) resumeToSyscall(tid);
+		if (task.remote !== undefined || this.#untracedClones.isCalling(tid)) resumeToSyscall(tid);
 		else if (event === linux.PTRACE_EVENT_STOP && this.#timeCalls?.eventStop(tid) === true) return;
 		else if (this.#pageCalls !== undefined) this.#pageCalls.resume(tid);
 		else resume(tid, 0);
@@ -299,6 +308,7 @@ export class Supervisor {
 	#seccompStop(tid: number): void {
 		const reason = eventMessage(tid);
 		if (reason === TRACER_CALL) return this.#slot.seccompStop(tid);
+		if (reason === UNTRACED_CLONE) return this.#untracedClones.seccompStop(tid);
 		const architecture = (["x86-64", "i386"] as const).find((name) => TIME_CALL[name] === reason);
 		if (reason === WATCHED_READ && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid);
 		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
@@ -322,6 +332,7 @@ export class Supervisor {
 	}
 
 	#ended(tid: number, status: ExitStatus): void {
+		this.#parking.forget(tid);
 		const task = this.#tasks.get(tid);
 		const isBeingCovered = task?.remote !== undefined && this.#coverage.isPending(tid);
 		this.#forget(tid);
@@ -339,6 +350,7 @@ export class Supervisor {
 		this.#newborn.delete(tid);
 		this.#pageCalls?.ended(tid);
 		this.#timeCalls?.ended(tid);
+		this.#untracedClones.forget(tid);
 		this.#coverage.forget(tid);
 		this.#processes.ended(tid);
 		this.#bystanders.forget(tid);
@@ -386,6 +398,8 @@ export class Supervisor {
 		if (former !== tid) this.#tasks.delete(former);
 		this.#programStarted(tid);
 		task.remote = undefined;
+		this.#parking.forget(tid);
+		this.#untracedClones.forget(tid);
 		this.#processes.exec(tid, former);
 		this.#bystanders.forget(tid);
 		this.#pageCalls?.exec(tid, former);
@@ -435,7 +449,7 @@ export class Supervisor {
 
 	#syscallStop(task: Task): void {
 		if (task.remote !== undefined) task.remote();
-		else if (this.#slot.syscallStop(task.tid)) return;
+		else if (this.#untracedClones.syscallStop(task.tid) || this.#slot.syscallStop(task.tid)) return;
 		else if (this.#timeCalls?.syscallStop(task.tid) !== true) resume(task.tid, 0);
 	}
 }

@@ -14,6 +14,7 @@ import { fstatSync, statSync } from "node:fs";
 import { type InitialStack, insertEhdr, parseInitialStack } from "../../auxv/initial-stack.ts";
 import { VsyscallError } from "../../errors.ts";
 import { setU32 } from "../../bytes.ts";
+import { hostVdsoRange } from "../../linux/maps.ts";
 import { readStatusField } from "../../linux/proc-file.ts";
 import { readRegisters, readSignalMask, writeRegisters, writeSignalMask } from "../../linux/ptrace.ts";
 import { Registers, USER32_CS } from "../../linux/registers.ts";
@@ -177,6 +178,12 @@ export class Installer {
 	/** Whether a process has the image. */
 	isInstalled(pid: number): boolean {
 		return imageAddress(pid, this.#setup.image) !== undefined;
+	}
+
+	/** Where a process that has the image has room for code as long as stage 1, whose work is done; undefined when there is none. */
+	roomIn(tid: number): bigint | undefined {
+		const start = this.#room === undefined || !this.isInstalled(tid) ? undefined : hostVdsoRange(tid)?.start;
+		return start === undefined ? undefined : start + BigInt(this.#room ?? 0);
 	}
 
 	/** Whether a process finds our file where we do: it may have another root, other namespaces, another user. */
