@@ -131,6 +131,7 @@ export const CLONE_UNTRACED = 0x80_0000;
 export const FUTEX_WAKE_PRIVATE = 129;
 
 // getrlimit(2)
+export const RLIMIT_FSIZE = 1;
 export const RLIMIT_CORE = 4;
 export const RLIMIT_NOFILE = 7;
 
