@@ -11,6 +11,7 @@ export const SYS_sched_yield = 24;
 export const SYS_pread64 = 17;
 export const SYS_pwrite64 = 18;
 export const SYS_kill = 62;
+export const SYS_clone = 56;
 export const SYS_wait4 = 61;
 export const SYS_sendmsg = 46;
 export const SYS_fcntl = 72;
@@ -128,6 +129,7 @@ export const CLONE_UNTRACED = 0x80_0000;
 export const FUTEX_WAKE_PRIVATE = 129;
 
 // getrlimit(2)
+export const RLIMIT_FSIZE = 1;
 export const RLIMIT_CORE = 4;
 export const RLIMIT_NOFILE = 7;
 

@@ -5,6 +5,7 @@
  * becomes 0), so nothing but the typed wrappers of this folder calls through here.
  */
 import { createRequire } from "node:module";
+import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { SyscallError } from "./syscall-error.ts";
 
 /** What a system call takes: a number of at most 53 bits, a 64-bit word, or bytes that it reads or writes. */
@@ -25,7 +26,14 @@ interface Koffi {
 interface Binding {
 	readonly koffi: Koffi;
 	readonly syscall: (number: number, ...args: (number | bigint)[]) => number | bigint;
-	readonly clone: (entry: bigint, stack: bigint, flags: number, argument: bigint) => number;
+	readonly clone: (
+		entry: bigint,
+		stack: bigint,
+		flags: number,
+		argument: bigint,
+		parentTid: number,
+		tls: number,
+	) => number;
 	readonly getauxval: (type: number) => number | bigint;
 	readonly sigaction: (signal: number, action: bigint, old: bigint) => number;
 	/** The type of machine code that takes nothing and returns an int. */
@@ -43,7 +51,7 @@ const bind = (): Binding => {
 	bound = {
 		koffi,
 		syscall: libc.func(`int64_t syscall(int64_t, ${words})`) as Binding["syscall"],
-		clone: libc.func("int clone(uintptr_t, uintptr_t, int, uintptr_t)") as Binding["clone"],
+		clone: libc.func("int clone(uintptr_t, uintptr_t, int, uintptr_t, uintptr_t, uintptr_t)") as Binding["clone"],
 		getauxval: libc.func("uint64_t getauxval(uint64_t)") as Binding["getauxval"],
 		sigaction: libc.func("int sigaction(int, uintptr_t, uintptr_t)") as Binding["sigaction"],
 		code: koffi.proto("int VsyscallCode(void)"),
@@ -100,10 +108,10 @@ export const addressOf = (array: NodeJS.TypedArray): bigint => bind().koffi.addr
 /** An entry of this process's own auxiliary vector, 0 when there is none: getauxval(3). */
 export const ownAuxv = (type: number): bigint => BigInt(bind().getauxval(type));
 
-/** clone(2) into machine code at `entry` on a stack of its own; returns the child's pid or -errno. */
+/** clone(2) into machine code at `entry` on a stack of its own, past the filter of a run around us; returns the child's pid or -errno. */
 export const cloneInto = (entry: bigint, stack: bigint, flags: number, argument: bigint): number => {
 	const { clone, koffi } = bind();
-	const pid = clone(entry, stack, flags, argument);
+	const pid = clone(entry, stack, flags, argument, 0, SYSCALL_KEY);
 	return pid === -1 ? -koffi.errno() : pid;
 };
 

@@ -10,6 +10,8 @@ import { addressOf, checkedSyscall, rawSyscall, syscallResult, viewMemory } from
 import { SyscallError } from "./syscall-error.ts";
 
 const EINVAL = 22;
+const EFBIG = 27;
+const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
 
 /** What /proc/PID/maps shows as /memfd:vsyscall. NUL-terminated. */
 export const MEMORY_FILE_NAME: Uint8Array = new TextEncoder().encode("vsyscall\0");
@@ -23,18 +25,40 @@ export const createMemoryFile = (): number => {
 	return Number(checkedSyscall("memfd_create", linux.SYS_memfd_create, MEMORY_FILE_NAME, flags));
 };
 
+/** @param limits soft and hard; left as they are where that is not allowed */
+const limitFileSizes = (limits: readonly [bigint, bigint]): boolean =>
+	syscallResult(linux.SYS_prlimit64, 0, linux.RLIMIT_FSIZE, new BigUint64Array(limits), 0) >= 0;
+
+/**
+ * Memory files count against the limit of file sizes (ulimit -f), which is meant for the program's files: it is lifted meanwhile, as
+ * far as it may be.
+ */
+const withoutSizeLimit = (write: () => number): number => {
+	const limits = new BigUint64Array(2);
+	syscallResult(linux.SYS_prlimit64, 0, linux.RLIMIT_FSIZE, 0, limits);
+	const [soft = 0n, hard = 0n] = limits;
+	if (!limitFileSizes([RLIM_INFINITY, RLIM_INFINITY])) limitFileSizes([hard, hard]);
+	try {
+		return write();
+	} finally {
+		limitFileSizes([soft, hard]);
+	}
+};
+
 /**
  * Writes all of `bytes` at `offset`.
  *
- * @throws {SyscallError} ENOSPC: no memory; EFBIG: a limit of file sizes (ulimit -f).
+ * @throws {SyscallError} ENOSPC: no memory; EFBIG: a hard limit of file sizes (ulimit -f), which needs CAP_SYS_RESOURCE to be passed.
  */
 export const fillFile = (fd: number, bytes: Uint8Array, offset: number): void => {
 	let done = 0;
 	while (done < bytes.length) {
 		const rest = bytes.subarray(done);
-		done += Number(
-			checkedSyscall("pwrite64 of a memory file", linux.SYS_pwrite64, fd, rest, rest.length, offset + done),
-		);
+		const write = (): number => syscallResult(linux.SYS_pwrite64, fd, rest, rest.length, offset + done);
+		const first = write();
+		const written = first === -EFBIG ? withoutSizeLimit(write) : first;
+		if (written < 0) throw new SyscallError("pwrite64 of a memory file", -written);
+		done += written;
 	}
 };
 

@@ -32,6 +32,7 @@ import {
 } from "../syscalls/time-calls.ts";
 import { VSYSCALL_SIZE, VSYSCALL_START, VSYSCALLS } from "../vsyscall/page.ts";
 import {
+	CLONE_UNTRACED,
 	PTRACE_ATTACH,
 	PTRACE_CONT,
 	PTRACE_DETACH,
@@ -39,6 +40,7 @@ import {
 	PTRACE_SEIZE,
 	PTRACE_TRACEME,
 	SIGSEGV,
+	SYS_clone,
 	SYS_rt_sigaction,
 } from "./constants.ts";
 
@@ -56,6 +58,9 @@ export const TRACER_CALL = 0x7677;
 /** A read of a descriptor that is watched (buildReadFilter), by architecture. */
 export const WATCHED_READ: Readonly<Record<Architecture, number>> = { "x86-64": 0x7678, i386: 0x7679 };
 
+/** A clone(2) with CLONE_UNTRACED. */
+export const UNTRACED_CLONE = 0x767a;
+
 export interface FilterOptions {
 	/** Stops calls of the vsyscall page, told by the instruction pointer: on hosts that serve it. */
 	readonly tracesPageCalls: boolean;
@@ -63,7 +68,10 @@ export interface FilterOptions {
 	readonly tracesSegvActions: boolean;
 	/** Stops the system calls that mean the wall clock. */
 	readonly tracesTimeCalls: boolean;
-	/** Stops ptrace(2) where it begins tracing, and where a tracer without the key looks at what was executed or leaves it. @default false */
+	/**
+	 * Stops ptrace(2) where it begins tracing, and where a tracer without the key looks at what was executed or leaves it; and clone(2)
+	 * that makes a task which is not to be traced. @default false
+	 */
 	readonly tracesTracers?: boolean;
 	/** What calls pass that mean the host's time, and are not to be stopped: a 32-bit word, in the argument of KEY_ARGUMENT. */
 	readonly syscallKey?: number | undefined;
@@ -170,6 +178,10 @@ const LOOK_TESTS: readonly ArgumentTest[] = [
 ];
 const TRACER_KEY = 4;
 
+const UNTRACED_TESTS: readonly ArgumentTest[] = [{ argument: 0, hasBit: CLONE_UNTRACED }];
+/** The thread pointer, which the kernel looks at with CLONE_SETTLS only. */
+const UNTRACED_KEY = 4;
+
 const rulesFor = (architecture: Architecture, options: FilterOptions): readonly Rule[] => {
 	const rules: Rule[] = [];
 	if (architecture === "x86-64" && options.tracesPageCalls) {
@@ -183,7 +195,11 @@ const rulesFor = (architecture: Architecture, options: FilterOptions): readonly 
 		const number = NUMBERS[architecture].ptrace;
 		rules.push({ number, tests: TRACER_TESTS.map(testLines), reason: TRACER_CALL });
 		const looks = [...LOOK_TESTS.map(testLines), ...keyTest(TRACER_KEY, options.syscallKey)];
-		if (architecture === "x86-64") rules.push({ number, tests: looks, reason: TRACER_CALL });
+		if (architecture === "x86-64") {
+			rules.push({ number, tests: looks, reason: TRACER_CALL });
+			const tests = [...UNTRACED_TESTS.map(testLines), ...keyTest(UNTRACED_KEY, options.syscallKey)];
+			rules.push({ number: SYS_clone, tests, reason: UNTRACED_CLONE });
+		}
 	}
 	if (!options.tracesTimeCalls) return rules;
 	const reason = TIME_CALL[architecture];

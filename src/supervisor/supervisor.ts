@@ -10,7 +10,7 @@
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
 import { eventMessage, interrupt, listen, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
-import { PAGE_CALL, SEGV_ACTION, TIME_CALL, TRACER_CALL, WATCHED_READ } from "../linux/seccomp.ts";
+import { PAGE_CALL, SEGV_ACTION, TIME_CALL, TRACER_CALL, UNTRACED_CLONE, WATCHED_READ } from "../linux/seccomp.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
 import { Bystanders } from "./bystanders.ts";
@@ -23,11 +23,13 @@ import type { JobStop } from "./job-control.ts";
 import { programName } from "./process-facts.ts";
 import { type PageCallOptions, PageCalls } from "./vsyscall-page/page-calls.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
+import { Parking } from "./parking.ts";
 import { ProcessIds } from "./process-ids.ts";
 import type { Architecture } from "../syscalls/time-calls.ts";
 import { type TimeCallOptions, TimeCalls } from "./time-calls/time-calls.ts";
 import { TracerSlot } from "./tracer-slot.ts";
 import { type CallPlace, type CallRemotely, RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
+import { UntracedClones } from "./untraced-clones.ts";
 
 export interface SupervisorOptions
 	extends Pick<CoverageOptions, "installer" | "onFailure" | "isMeant" | "mode" | "report" | "trace"> {
@@ -94,6 +96,8 @@ export class Supervisor {
 	readonly #pageCalls: PageCalls | undefined;
 	readonly #timeCalls: TimeCalls | undefined;
 	readonly #slot: TracerSlot;
+	readonly #untracedClones = new UntracedClones();
+	readonly #parking: Parking;
 	readonly #coverage: Coverage;
 	#lead = 0;
 	#status: ExitStatus | undefined;
@@ -137,13 +141,16 @@ export class Supervisor {
 				report: options.report,
 			});
 		}
+		this.#parking = new Parking((tid) => options.installer.roomIn(tid));
 		this.#slot = new TracerSlot({
+			parking: this.#parking,
 			foreignExecs: new ForeignExecs({
 				installer: options.installer,
 				isMeant,
 				callRemotely,
 				uncovered: (pid, reason) => this.#say(pid, reason),
 			}),
+			isWatching: (tid, process) => this.#untracedClones.isWatching(tid, process),
 			isTraced: (tid) => this.#tasks.has(tid) || this.#newborn.has(tid),
 			processOf,
 			letGo: (tid) => this.#letGo(tid),
@@ -250,6 +257,7 @@ export class Supervisor {
 	}
 
 	#handle(tid: number, stop: Stop): void {
+		this.#parking.stopped(tid);
 		switch (stop.kind) {
 			case "exited":
 				return this.#ended(tid, { kind: "exited", exitCode: stop.exitCode });
@@ -291,10 +299,11 @@ export class Supervisor {
 			return;
 		}
 		if (MAKES_A_TASK.has(event)) this.#made(tid, event);
+		if (event === linux.PTRACE_EVENT_STOP) this.#untracedClones.eventStop(tid);
 		if (tid === this.#lead) this.#options.jobStop.programContinued();
 		if (event === linux.PTRACE_EVENT_STOP && this.#isLetGo(task)) return;
 		// SIGCONT stops a seized task even while it runs: a call on its behalf goes on being traced.
-		if (task.remote !== undefined) resumeToSyscall(tid);
+		if (task.remote !== undefined || this.#untracedClones.isCalling(tid)) resumeToSyscall(tid);
 		else if (event === linux.PTRACE_EVENT_STOP && this.#timeCalls?.eventStop(tid) === true) return;
 		else if (this.#pageCalls !== undefined) this.#pageCalls.resume(tid);
 		else resume(tid, 0);
@@ -304,6 +313,7 @@ export class Supervisor {
 	#seccompStop(tid: number): void {
 		const reason = eventMessage(tid);
 		if (reason === TRACER_CALL) return this.#slot.seccompStop(tid);
+		if (reason === UNTRACED_CLONE) return this.#untracedClones.seccompStop(tid);
 		const architectureOf = (reasons: Readonly<Record<Architecture, number>>): Architecture | undefined =>
 			(["x86-64", "i386"] as const).find((name) => reasons[name] === reason);
 		const architecture = architectureOf(TIME_CALL);
@@ -330,6 +340,7 @@ export class Supervisor {
 	}
 
 	#ended(tid: number, status: ExitStatus): void {
+		this.#parking.forget(tid);
 		const task = this.#tasks.get(tid);
 		const isBeingCovered = task?.remote !== undefined && this.#coverage.isPending(tid);
 		this.#forget(tid);
@@ -347,6 +358,7 @@ export class Supervisor {
 		this.#newborn.delete(tid);
 		this.#pageCalls?.ended(tid);
 		this.#timeCalls?.ended(tid);
+		this.#untracedClones.forget(tid);
 		this.#coverage.forget(tid);
 		this.#processes.ended(tid);
 		this.#bystanders.forget(tid);
@@ -394,6 +406,8 @@ export class Supervisor {
 		if (former !== tid) this.#tasks.delete(former);
 		this.#programStarted(tid);
 		task.remote = undefined;
+		this.#parking.forget(tid);
+		this.#untracedClones.forget(tid);
 		this.#processes.exec(tid, former);
 		this.#bystanders.forget(tid);
 		this.#pageCalls?.exec(tid, former);
@@ -443,7 +457,7 @@ export class Supervisor {
 
 	#syscallStop(task: Task): void {
 		if (task.remote !== undefined) task.remote();
-		else if (this.#slot.syscallStop(task.tid)) return;
+		else if (this.#untracedClones.syscallStop(task.tid) || this.#slot.syscallStop(task.tid)) return;
 		else if (this.#timeCalls?.syscallStop(task.tid) !== true) resume(task.tid, 0);
 	}
 }

@@ -3,7 +3,8 @@
  *
  *     TRACEME         the caller is let go at its seccomp stop, and the call runs
  *     ATTACH, SEIZE   the target is interrupted and let go at its stop; the caller stays in its seccomp stop meanwhile. When the
- *                     kernel refuses the call after all, the target is taken back
+ *                     kernel refuses the call after all, the target is taken back. If the caller is a task that the target's process
+ *                     has made to look at itself, the target does not run until it is ours again (parking.ts)
  *     DETACH          the target is taken back, or taken if it was made under the other tracer; also when its tracer ends
  *     CONT, GETEVENTMSG   see foreign-exec.ts
  *
@@ -18,16 +19,20 @@ import { Registers } from "../linux/registers.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { NUMBERS } from "../syscalls/numbers.ts";
 import type { ForeignExecs } from "./install/foreign-exec.ts";
+import type { Parking } from "./parking.ts";
 import { programName } from "./process-facts.ts";
 
 export interface TracerSlotOptions {
 	/** Whether we trace a task. */
 	readonly isTraced: (tid: number) => boolean;
+	/** Whether a process has made a task to look at itself: what that one attaches to stands still and loses nothing by it. */
+	readonly isWatching: (tid: number, process: number) => boolean;
 	/** The process of a task that may be any task of the host. */
 	readonly processOf: (tid: number) => number;
 	/** A task is not ours any more. */
 	readonly letGo: (tid: number) => void;
 	readonly foreignExecs: ForeignExecs;
+	readonly parking: Parking;
 	/** Whether a process has the image of the run. */
 	readonly isInstalled: (pid: number) => boolean;
 	/** Traces a task again, or for the first time, if that is possible. @param isCovered by the run that had it */
@@ -115,8 +120,9 @@ export class TracerSlot {
 			}, RETRY_MS);
 			return false;
 		}
-		const callers = this.#awaited.get(tid) ?? [];
+		const callers = [...(this.#awaited.get(tid) ?? [])];
 		this.#awaited.delete(tid);
+		if (callers.some((caller) => this.#isWatching(caller, tid))) this.#options.parking.park(tid);
 		this.#letGo(tid);
 		for (const caller of callers) resumeToSyscall(caller);
 		return true;
@@ -135,7 +141,7 @@ export class TracerSlot {
 		} else if (hasFailed) this.#takeBackUntraced(target);
 		else {
 			this.#tracers.set(target, { tracer: tid, isSupervisors });
-			if (!isSupervisors) this.#tell(process, tid);
+			if (!isSupervisors && !this.#isWatching(tid, target)) this.#tell(process, tid);
 		}
 		resume(tid, 0);
 		return true;
@@ -146,9 +152,13 @@ export class TracerSlot {
 		const callers = this.#awaited.get(tid) ?? [];
 		this.#awaited.delete(tid);
 		for (const caller of callers) resumeToSyscall(caller);
+		const request = this.#requests.get(tid);
 		this.#requests.delete(tid);
 		this.#options.foreignExecs.ended(tid);
-		for (const waiting of this.#awaited.values()) waiting.delete(tid);
+		for (const [target, waiting] of this.#awaited) {
+			if (waiting.delete(tid) && waiting.size === 0) this.#awaited.delete(target);
+		}
+		if (request?.kind === "attach" && !this.#options.isTraced(request.target)) this.#takeBackUntraced(request.target);
 		for (const [target, { tracer }] of this.#tracers) if (tracer === tid) this.#takeBack(target);
 	}
 
@@ -192,6 +202,11 @@ export class TracerSlot {
 		resumeToSyscall(caller);
 	}
 
+	/** Whether a tracer was made by the process of its target to look at it. */
+	#isWatching(tracer: number, target: number): boolean {
+		return this.#options.isWatching(tracer, this.#options.processOf(target));
+	}
+
 	#isWaiting(caller: number): boolean {
 		return [...this.#awaited.values()].some((waiting) => waiting.has(caller));
 	}
@@ -205,11 +220,14 @@ export class TracerSlot {
 		const wasSupervisors = this.#tracers.get(tid)?.isSupervisors === true;
 		this.#tracers.delete(tid);
 		this.#options.takeBack(tid, wasSupervisors);
+		this.#options.parking.takenBack(tid);
 	}
 
 	/** Where another tracer was faster, the task is its. */
 	#takeBackUntraced(tid: number): void {
-		if (!this.#tracers.has(tid)) this.#options.takeBack(tid, false);
+		if (this.#tracers.has(tid)) return;
+		this.#options.takeBack(tid, false);
+		this.#options.parking.takenBack(tid);
 	}
 
 	/** Once for each process, and once for what a tracer makes of itself: strace and gdb try what they can do on such children. */

@@ -6,6 +6,7 @@
  *     gettimeofday       third argument    the same
  *     timerfd_settime    fifth argument    the time is the host's already
  *     rt_sigaction       fifth argument    a handler that nobody needs to know
+ *     clone              fifth argument    a task that must not be traced by anybody
  *     ptrace             fifth argument    the caller is a supervisor, which takes care of what it traces
  */
 export const SYSCALL_KEY = 0x7673_7973;

@@ -124,6 +124,38 @@ suite("a program that traces what it starts", () => {
 	});
 });
 
+suite("a program that looks at itself from outside, by a task that nobody is to trace", () => {
+	test(
+		"a hundred leak checks, while threads wait for times of the wall clock, and the one at the end",
+		TIMEOUT,
+		async (t) => {
+			if (!has(t, "gcc")) return;
+			const program = build("glibc", "leak-check.c", ["-fsanitize=leak"]);
+			const expected = await native([program]);
+			assert.equal(expected.stdout, "0 wrong, 0 failed, 0 leaks\n");
+			assert.match(expected.stderr, /^SUMMARY: LeakSanitizer: 77 byte/m);
+			const { stdout, stderr, exitCode } = await runUnder(SHIFTED, [program]);
+			assert.deepEqual([stdout, exitCode], [expected.stdout, expected.exitCode]);
+			assert.match(stderr, /^SUMMARY: LeakSanitizer: 77 byte/m);
+			assert.doesNotMatch(stderr, /vsyscall:/);
+		},
+	);
+
+	for (const what of ["registers", "killed"]) {
+		const says = { registers: "the registers of both tasks are as they were", killed: "a hundred that are killed" }[
+			what
+		];
+		test(says ?? what, TIMEOUT, async (t) => {
+			if (!has(t, "gcc")) return;
+			const program = build("glibc", "untraced-clone.c");
+			const expected = await native([program, what, String(new Date().getUTCFullYear())]);
+			assert.deepEqual([expected.stdout, expected.exitCode], ["ok\n", 0]);
+			const { stdout, stderr, exitCode } = await runUnder(SHIFTED, [program, what, "2038"]);
+			assert.deepEqual([stdout, stderr, exitCode], ["ok\n", "", 0]);
+		});
+	}
+});
+
 suite("a program that attaches to another one of the run", () => {
 	test("a hundred children that wait, compute or are stopped, by ATTACH and by SEIZE", TIMEOUT, async (t) => {
 		if (!has(t, "gcc")) return;

@@ -156,6 +156,28 @@ suite("the whole command line", () => {
 		assert.deepEqual(finished, { ...RIGHT, stdout: "3\n2038\n", exitCode: 7 });
 	});
 
+	test("under a soft limit of file sizes, which is the program's", TIMEOUT, async (t) => {
+		if (!has(t, "bash")) return;
+		const run = [process.execPath, CLI, "run", "--clock", SHIFTED, "--"];
+		for (const limit of [0, 5]) {
+			const script = `ulimit -Sf ${limit} && "$@" bash -c 'ulimit -Sf; ulimit -Hf; date -u +%Y' | cat`;
+			const expected = await native(["bash", "-c", script, "bash"]);
+			const shown = await runCommand(["bash", "-c", script, "bash", ...run]);
+			assert.deepEqual(shown, { ...expected, stdout: expected.stdout.replace(/\d{4}\n$/, "2038\n") });
+		}
+	});
+
+	test("under a hard limit of file sizes an ordinary user gets one line", TIMEOUT, async (t) => {
+		if (!isRoot(t) || !has(t, "bash")) return;
+		const run = [process.execPath, CLI, "run", "--clock", SHIFTED, "--", ...DATE];
+		const { stderr, exitCode } = await runCommand(
+			["bash", "-c", 'ulimit -f 0; "$@" | cat; exit $PIPESTATUS', "bash", ...run],
+			AS_NOBODY,
+		);
+		assert.match(stderr, /^vsyscall: .*EFBIG[^\n]*\n$/);
+		assert.equal(exitCode, 125);
+	});
+
 	test("as an ordinary user, whose program makes namespaces", TIMEOUT, async (t) => {
 		if (!isRoot(t)) return;
 		const command = ["unshare", "-U", "-r", "-p", "-f", "--mount-proc", ...DATE];

@@ -10,6 +10,7 @@ import {
 	SEGV_ACTION,
 	TIME_CALL,
 	TRACER_CALL,
+	UNTRACED_CLONE,
 } from "../../src/linux/seccomp.ts";
 import { type Architecture, TIME_CALLS } from "../../src/syscalls/time-calls.ts";
 
@@ -161,6 +162,23 @@ describe("of the calls of ptrace(2), the filter stops those that begin tracing, 
 		const stop = TRACE + TRACER_CALL;
 		assert.deepEqual(answers, [stop, stop, ALLOW, stop, ALLOW, ALLOW]);
 	});
+});
+
+const CLONE_UNTRACED = 0x80_0000n;
+const SIGCHLD = 17n;
+
+describe("of the calls of clone(2), the filter stops those that ask for a task without a tracer", () => {
+	for (const [name, nr, arch, args, isStopped] of [
+		["CLONE_UNTRACED", 56, X86_64, [CLONE_UNTRACED | SIGCHLD], true],
+		["CLONE_UNTRACED with another upper half", 56, X86_64, [(3n << 32n) | CLONE_UNTRACED], true],
+		["not a fork", 56, X86_64, [SIGCHLD], false],
+		["not a thread", 56, X86_64, [0x3d_0f00n], false],
+		["not with the key", 56, X86_64, [CLONE_UNTRACED, 0n, 0n, 0n, BigInt(KEY)], false],
+		["not 56 on i386, where it is mpx", 56, I386, [CLONE_UNTRACED], false],
+	] as const) {
+		const { answer } = interpret(TRACERS, { nr, arch, pointer: 0x40_1000n, args });
+		test(name, () => assert.equal(answer, isStopped ? TRACE + UNTRACED_CLONE : ALLOW));
+	}
 });
 
 test("an action for SIGSEGV with the key passes", () => {

@@ -12,7 +12,7 @@
 import { fstatSync, statSync } from "node:fs";
 import { VsyscallError } from "../../errors.ts";
 import { readHostImageOf } from "../../linux/host-vdso.ts";
-import { isFree as isFreeIn } from "../../linux/maps.ts";
+import { hostVdsoRange, isFree as isFreeIn } from "../../linux/maps.ts";
 import { readStatusField } from "../../linux/proc-file.ts";
 import { readRegisters, readSignalMask, writeRegisters, writeSignalMask } from "../../linux/ptrace.ts";
 import { ARGUMENT_REGISTERS, Registers } from "../../linux/registers.ts";
@@ -122,6 +122,13 @@ export class Installer {
 	/** The image of ours that a process has; undefined when it has none, or not any more. */
 	installedIn(pid: number): InstalledImage | undefined {
 		return this.#setup.kits.installedIn(pid);
+	}
+
+	/** Where a 64-bit process that has the image has room for code as long as stage 1, whose work is done; undefined when there is none. */
+	roomIn(tid: number): bigint | undefined {
+		const kit = this.installedIn(tid)?.kit;
+		const start = kit?.room === undefined || kit.wordSize !== 8 ? undefined : hostVdsoRange(tid)?.start;
+		return start === undefined ? undefined : start + BigInt(kit?.room ?? 0);
 	}
 
 	/** Whether a process finds our files where we do: it may have another root, other namespaces, another user. */
