@@ -8,6 +8,7 @@ import { isClockName } from "./clock-file/clock-name.ts";
 import { parseClockSpec } from "./clock/spec.ts";
 import { parseSpan } from "./supervisor/span.ts";
 import { parseSelection } from "./supervisor/selection.ts";
+import { type IoUringWay, parseIoUringWay } from "./syscalls/io-uring-way.ts";
 import { type FastEntry, parseFastEntry } from "./vdso/fast-entry.ts";
 import { parseReads, type Reads } from "./vdso/reads.ts";
 import { parseMode, type RequestedMode } from "./vsyscall/mode.ts";
@@ -70,6 +71,13 @@ export interface ProgramOptions extends SpawnOptions {
 	 */
 	readonly fastEntry?: FastEntry;
 	/**
+	 * Whose clock the timeouts of io_uring are on: the host's; the run's ("follow"), which costs each call that submits a stop; or there
+	 * is no io_uring ("refuse"). See docs/limits.md.
+	 *
+	 * @default "host"
+	 */
+	readonly ioUring?: IoUringWay;
+	/**
 	 * Whether call sites of the vsyscall page are changed when they have trapped once, so that they never trap again.
 	 *
 	 * @default true
@@ -85,7 +93,7 @@ export interface ProgramOptions extends SpawnOptions {
  *
  * @throws {ClockSpecError} ERR_VSYSCALL_CLOCK_SPEC when `clock` is neither a clock spec nor a name.
  * @throws {VsyscallError} ERR_VSYSCALL_MODE when `vsyscall` is not a mode; ERR_VSYSCALL_READS when `reads` is none of the ways;
- * ERR_VSYSCALL_FAST_ENTRY when `fastEntry` is none; ERR_VSYSCALL_SPAN when `after` and `for` cannot be those of this clock;
+ * ERR_VSYSCALL_FAST_ENTRY when `fastEntry` is none; ERR_VSYSCALL_IO_URING when `ioUring` is none; ERR_VSYSCALL_SPAN when `after` and `for` cannot be those of this clock;
  * ERR_VSYSCALL_SELECTION when `only` and `skip` are both given, or have a name that is empty or a path.
  * @example
  *     const server = spawn("redis-server", ["--port", "0"], { clock: "+30d", stdio: "inherit" });
@@ -97,6 +105,7 @@ export const spawn = (file: string, args: readonly string[] = [], options: Progr
 		vsyscall = "auto",
 		reads = "exact",
 		fastEntry = "auto",
+		ioUring = "host",
 		patch = true,
 		only,
 		skip,
@@ -110,13 +119,22 @@ export const spawn = (file: string, args: readonly string[] = [], options: Progr
 	parseMode(vsyscall);
 	parseReads(reads);
 	parseFastEntry(fastEntry);
+	parseIoUringWay(ioUring);
 	const lists = { only: only?.join(","), skip: skip?.join(",") };
 	parseSelection(lists);
 	const settings = ["--clock", clock, "--on-failure", onFailure, "--vsyscall", vsyscall, "--reads", reads];
 	const further = Object.entries({ ...lists, ...span }).flatMap(([option, value]) =>
 		value === undefined ? [] : [`--${option}=${value}`],
 	);
-	const flags = [...settings, "--fast-entry", fastEntry, ...further, ...(patch ? [] : ["--no-patch"])];
+	const flags = [
+		...settings,
+		"--fast-entry",
+		fastEntry,
+		"--io-uring",
+		ioUring,
+		...further,
+		...(patch ? [] : ["--no-patch"]),
+	];
 	const command = [CLI, "run", ...flags, "--", file, ...args];
 	return spawnProcess(process.execPath, command, spawnOptions);
 };

@@ -32,6 +32,7 @@ export {
 	openClock,
 	type TimeLike,
 } from "./named-clock.ts";
+export { IO_URING_WAYS, type IoUringWay, parseIoUringWay } from "./syscalls/io-uring-way.ts";
 export { type Nanoseconds, nanoseconds } from "./units.ts";
 export { type HostVdso } from "./vdso/host.ts";
 export { buildImage, type Image, type ImageRequest } from "./vdso/image.ts";

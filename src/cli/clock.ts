@@ -63,20 +63,21 @@ const ps = (clock: Clock, { json }: Output): void => {
 	const members = clock.processes();
 	if (json === true) {
 		return printJson(
-			members.map(({ pid, command, startedAt, uncovered }) => ({
+			members.map(({ pid, command, startedAt, uncovered, except }) => ({
 				pid,
 				command,
 				startedAt: startedAt.toISOString(),
 				covered: uncovered === undefined,
 				...(uncovered === undefined ? {} : { reason: uncovered }),
+				...(except === undefined ? {} : { except }),
 			})),
 		);
 	}
 	if (members.length === 0) return;
-	const rows = members.map(({ pid, command, startedAt, uncovered }) => [
+	const rows = members.map(({ pid, command, startedAt, uncovered, except }) => [
 		String(pid),
 		startedAt.toISOString().replace(/\.\d+Z$/, "Z"),
-		uncovered ?? "yes",
+		uncovered ?? (except === undefined ? "yes" : `yes, except ${except}`),
 		command.join(" "),
 	]);
 	writeOut(table([["PID", "STARTED", "COVERED", "COMMAND"], ...rows]));

@@ -135,5 +135,6 @@ export const runFaketime = (request: FaketimeArguments & { kind: "run" }): Promi
 		patch: true,
 		reads: "exact",
 		fastEntry: "auto",
+		ioUring: "host",
 	});
 };

@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import { readFaketimeArguments } from "../faketime/arguments.ts";
 import { dieOf } from "../linux/exit.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "../supervisor/exit-status.ts";
+import { IO_URING_WAYS } from "../syscalls/io-uring-way.ts";
 import { FAST_ENTRIES } from "../vdso/fast-entry.ts";
 import { READS } from "../vdso/reads.ts";
 import { REQUESTED_MODES } from "../vsyscall/mode.ts";
@@ -96,6 +97,13 @@ const runCommand = program
 			"how 32-bit programs make system calls: syscall, sysenter or int80, host for the kernel's own way; auto takes what the processor has",
 			FAST_ENTRIES,
 		).default("auto"),
+	)
+	.addOption(
+		optionOf(
+			"--io-uring <way>",
+			"whose clock the timeouts of io_uring are on: host; follow, the run's; refuse, there is no io_uring",
+			IO_URING_WAYS,
+		).default("host"),
 	)
 	.option("--no-patch", "leave call sites of the vsyscall page as they are: every call is answered by the supervisor")
 	.option("--stats", "say at the end how many call sites of the vsyscall page were patched")

@@ -14,6 +14,7 @@ import { run, type RunOptions } from "../supervisor/run.ts";
 import { parseSelection, type SelectionLists } from "../supervisor/selection.ts";
 import { parseSpan, type SpanFlags } from "../supervisor/span.ts";
 import type { OnFailure } from "../supervisor/install/coverage.ts";
+import { parseIoUringWay } from "../syscalls/io-uring-way.ts";
 import { parseMode } from "../vsyscall/mode.ts";
 import { parseFastEntry } from "../vdso/fast-entry.ts";
 import { parseReads } from "../vdso/reads.ts";
@@ -25,6 +26,7 @@ export interface RunFlags extends SelectionLists, SpanFlags {
 	readonly vsyscall: string;
 	readonly reads: string;
 	readonly fastEntry: string;
+	readonly ioUring: string;
 	/** false with --no-patch */
 	readonly patch: boolean;
 	readonly stats?: boolean;
@@ -70,6 +72,7 @@ export const runOn = async (
 	const selection = parseSelection(flags);
 	const reads = parseReads(flags.reads);
 	const fastEntry = parseFastEntry(flags.fastEntry);
+	const ioUring = parseIoUringWay(flags.ioUring);
 	const { status, page } = await run({
 		command: inheritedArguments(command),
 		...clock,
@@ -77,6 +80,7 @@ export const runOn = async (
 		onFailure: flags.onFailure,
 		reads,
 		fastEntry,
+		ioUring,
 		vsyscall: { mode, patches: flags.patch },
 		report: say,
 		trace: flags.verbose === true ? say : () => {},

@@ -3,9 +3,13 @@
  * or out; and those that a supervisor could not put on it, which it notes in a file beside the clock's.
  *
  *     RUNTIME/NAME.uncovered      a line of JSON for each: pid, startTime (clock ticks after boot), program, reason
+ *
+ * What a process has that is on the host's clock all the same is found where the kernel keeps that, too. A supervisor that sees to it
+ * notes itself in that file.
  */
 import { appendFileSync, readdirSync, rmSync } from "node:fs";
-import { isOwnProc, readCommand, readStartTime, readText } from "../linux/proc-file.ts";
+import { hasIoUring } from "../linux/open-rings.ts";
+import { isOwnProc, readCommand, readStartTime, readStatusField, readText } from "../linux/proc-file.ts";
 import type { ClockFile } from "./clock-file.ts";
 
 export interface Member {
@@ -15,11 +19,15 @@ export interface Member {
 	readonly startedAt: Date;
 	/** Undefined for a process that is on the clock. */
 	readonly uncovered: string | undefined;
+	/** What of a process that is on the clock is not; undefined when nothing is known. */
+	readonly except: string | undefined;
 }
 
 interface Note {
+	/** Of a process, or of a supervisor that follows io_uring. */
 	readonly pid: number;
 	readonly startTime: string;
+	readonly follows?: "io_uring";
 	/** Missing when the process is on the clock after all. */
 	readonly reason?: string;
 }
@@ -30,11 +38,21 @@ const TICKS_PER_SECOND = 100;
 /** Seconds after 1970. */
 const readBootTime = (): number => Number(/^btime (\d+)$/m.exec(readText("/proc/stat"))?.[1] ?? 0);
 
-const describe = (pid: number, uncovered: string | undefined, bootTime: number): Member | undefined => {
+const IO_URING = "io_uring timeouts on the wall clock (--io-uring=follow covers them)";
+
+/** @param followers supervisors that follow io_uring */
+const exceptionOf = (pid: number, followers: ReadonlySet<number>): string | undefined =>
+	hasIoUring(pid) && !followers.has(Number(readStatusField(pid, "TracerPid"))) ? IO_URING : undefined;
+
+const describe = (
+	pid: number,
+	{ uncovered, except }: Pick<Member, "uncovered" | "except">,
+	bootTime: number,
+): Member | undefined => {
 	const startTime = readStartTime(pid);
 	if (startTime === undefined) return undefined;
 	const startedAt = new Date((bootTime + Number(startTime) / TICKS_PER_SECOND) * 1000);
-	return { pid, command: readCommand(pid), startedAt, uncovered };
+	return { pid, command: readCommand(pid), startedAt, uncovered, except };
 };
 
 /** Whether a process has a file mapped for reading alone: supervisors and controllers can write to theirs. */
@@ -72,23 +90,37 @@ export const membersOf = (clock: ClockFile): readonly Member[] => {
 			.map((pid) => [pid, undefined]),
 	);
 	// A process that was let go to another tracer has the page, too: the last note says how things stand.
-	for (const { pid, startTime, reason } of notesOf(clock))
-		if (readStartTime(pid) === startTime) reasons.set(pid, reason);
+	const followers = new Set<number>();
+	for (const { pid, startTime, reason, follows } of notesOf(clock)) {
+		if (readStartTime(pid) !== startTime) continue;
+		if (follows === undefined) reasons.set(pid, reason);
+		else followers.add(pid);
+	}
 	const bootTime = readBootTime();
 	return [...reasons]
-		.map(([pid, reason]) => describe(pid, reason, bootTime))
+		.map(([pid, uncovered]) => {
+			const hasException = uncovered === undefined && clock.clock.kind !== "host";
+			const except = hasException ? exceptionOf(pid, followers) : undefined;
+			return describe(pid, { uncovered, except }, bootTime);
+		})
 		.filter((member) => member !== undefined)
 		.toSorted((a, b) => a.pid - b.pid);
 };
 
-/** Notes that a process which should be on the clock is not; without a reason, that it is after all. */
-export const noteUncovered = (clock: ClockFile, pid: number, reason: string | undefined): void => {
+const append = (clock: ClockFile, pid: number, further: Omit<Note, "pid" | "startTime">): void => {
 	const startTime = readStartTime(pid);
 	if (startTime === undefined) return;
 	// One short write to the end of a file: lines of several supervisors do not mix.
-	const note: Note = { pid, startTime, ...(reason === undefined ? {} : { reason }) };
+	const note: Note = { pid, startTime, ...further };
 	appendFileSync(notesPath(clock), `${JSON.stringify(note)}\n`, { mode: 0o600 });
 };
+
+/** Notes that a process which should be on the clock is not; without a reason, that it is after all. */
+export const noteUncovered = (clock: ClockFile, pid: number, reason: string | undefined): void =>
+	append(clock, pid, reason === undefined ? {} : { reason });
+
+/** Notes that the timeouts of io_uring are on the clock in processes that this process traces. */
+export const noteFollower = (clock: ClockFile): void => append(clock, process.pid, { follows: "io_uring" });
 
 /** To be called when the clock is removed. */
 export const forgetUncovered = (clock: ClockFile): void => rmSync(notesPath(clock), { force: true });

@@ -21,6 +21,16 @@
  * Words are little-endian: the low half of a u64 comes first.
  */
 import { setU16, setU32 } from "../bytes.ts";
+import {
+	IO_URING_ENTER,
+	IO_URING_REGISTER,
+	IO_URING_SETUP,
+	IORING_REGISTER_RESIZE_RINGS,
+	IORING_REGISTER_RING_FDS,
+	IORING_REGISTER_USE_REGISTERED_RING,
+	IORING_UNREGISTER_RING_FDS,
+} from "../syscalls/io-uring.ts";
+import type { IoUringWay } from "../syscalls/io-uring-way.ts";
 import { NUMBERS } from "../syscalls/numbers.ts";
 import {
 	ARGUMENT_TESTS,
@@ -61,6 +71,9 @@ export const WATCHED_READ: Readonly<Record<Architecture, number>> = { "x86-64": 
 /** A clone(2) with CLONE_UNTRACED. */
 export const UNTRACED_CLONE = 0x767a;
 
+/** A call of io_uring, by architecture. */
+export const IO_URING_CALL: Readonly<Record<Architecture, number>> = { "x86-64": 0x7680, i386: 0x7681 };
+
 export interface FilterOptions {
 	/** Stops calls of the vsyscall page, told by the instruction pointer: on hosts that serve it. */
 	readonly tracesPageCalls: boolean;
@@ -73,6 +86,8 @@ export interface FilterOptions {
 	 * that makes a task which is not to be traced. @default false
 	 */
 	readonly tracesTracers?: boolean;
+	/** Stops the calls that make rings ("refuse"), and those that submit to them or give them other names as well ("follow"). @default "host" */
+	readonly ioUring?: IoUringWay;
 	/** What calls pass that mean the host's time, and are not to be stopped: a 32-bit word, in the argument of KEY_ARGUMENT. */
 	readonly syscallKey?: number | undefined;
 }
@@ -182,6 +197,23 @@ const UNTRACED_TESTS: readonly ArgumentTest[] = [{ argument: 0, hasBit: CLONE_UN
 /** The thread pointer, which the kernel looks at with CLONE_SETTLS only. */
 const UNTRACED_KEY = 4;
 
+const REGISTER_TESTS: readonly ArgumentTest[] = [
+	{
+		argument: 1,
+		without: IORING_REGISTER_USE_REGISTERED_RING,
+		isOneOf: [IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS, IORING_REGISTER_RESIZE_RINGS],
+	},
+];
+/** A call that submits nothing only waits. */
+const SUBMIT_TESTS: readonly ArgumentTest[] = [{ argument: 1, isNull: false }];
+
+const ioUringRules = (way: IoUringWay, reason: number): readonly Rule[] => {
+	const setup: Rule = { number: IO_URING_SETUP, tests: [], reason };
+	if (way !== "follow") return way === "host" ? [] : [setup];
+	const enter: Rule = { number: IO_URING_ENTER, tests: SUBMIT_TESTS.map(testLines), reason };
+	return [setup, enter, { number: IO_URING_REGISTER, tests: REGISTER_TESTS.map(testLines), reason }];
+};
+
 const rulesFor = (architecture: Architecture, options: FilterOptions): readonly Rule[] => {
 	const rules: Rule[] = [];
 	if (architecture === "x86-64" && options.tracesPageCalls) {
@@ -201,6 +233,7 @@ const rulesFor = (architecture: Architecture, options: FilterOptions): readonly 
 			rules.push({ number: SYS_clone, tests, reason: UNTRACED_CLONE });
 		}
 	}
+	rules.push(...ioUringRules(options.ioUring ?? "host", IO_URING_CALL[architecture]));
 	if (!options.tracesTimeCalls) return rules;
 	const reason = TIME_CALL[architecture];
 	return [...rules, ...TIME_CALLS[architecture].map((call) => timeRule(call, reason, options.syscallKey))];

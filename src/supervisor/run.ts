@@ -1,6 +1,6 @@
 /** One run: a program under a clock, from the command to the status that it ends with. */
 import type { ClockFile } from "../clock-file/clock-file.ts";
-import { noteUncovered } from "../clock-file/members.ts";
+import { noteFollower, noteUncovered } from "../clock-file/members.ts";
 import type { WallClock } from "../clock/clock.ts";
 import { verifyImage } from "../elf/verify.ts";
 import { VsyscallError } from "../errors.ts";
@@ -11,6 +11,7 @@ import { buildFilter } from "../linux/seccomp.ts";
 import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { counterFault, readCounterFacts } from "../linux/time-stamp-counter.ts";
+import type { IoUringWay } from "../syscalls/io-uring-way.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { type HostVdso, kernelVsyscallOffset } from "../vdso/host.ts";
 import { buildImage, type Image, type ImageRequest } from "../vdso/image.ts";
@@ -50,6 +51,8 @@ export interface RunOptions {
 	readonly reads: Reads;
 	/** How 32-bit programs make system calls. */
 	readonly fastEntry: FastEntry;
+	/** What becomes of the timeouts of io_uring. */
+	readonly ioUring: IoUringWay;
 	readonly vsyscall: {
 		readonly mode: RequestedMode;
 		/** Call sites of the page are changed when they have trapped. */
@@ -142,12 +145,13 @@ const prepare = async (options: RunOptions): Promise<Prepared> => {
 };
 
 /** What stops the calls that are answered here. */
-const filterFor = (policy: PagePolicy | undefined): Uint8Array =>
+const filterFor = (policy: PagePolicy | undefined, ioUring: IoUringWay): Uint8Array =>
 	buildFilter({
 		tracesPageCalls: policy?.tracesCalls ?? false,
 		tracesSegvActions: policy?.tracesSegvActions ?? false,
 		tracesTimeCalls: true,
 		tracesTracers: true,
+		ioUring,
 		syscallKey: SYSCALL_KEY,
 	});
 
@@ -204,6 +208,12 @@ const untilOver = (supervisor: Supervisor, named: NamedRunClock | undefined): Pr
 		}
 	});
 
+const namedClock = ({ clock, ioUring, report }: RunOptions): NamedRunClock | undefined => {
+	if ("kind" in clock) return undefined;
+	if (ioUring === "follow") noteFollower(clock);
+	return new NamedRunClock(clock, report);
+};
+
 /** What happens beside the program. @returns a function to be called when the run is over */
 const meanwhile = (
 	{ source, further, report }: RunOptions,
@@ -230,7 +240,7 @@ const meanwhile = (
 export const run = async (options: RunOptions): Promise<RunResult> => {
 	const { selection } = options;
 	const { installer, pageFile, image, policy } = await prepare(options);
-	const named = "kind" in options.clock ? undefined : new NamedRunClock(options.clock, options.report);
+	const named = namedClock(options);
 	const clock = named ?? pageFile;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);
 	if (incomplete !== undefined) options.report(incomplete);
@@ -246,7 +256,11 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		uncovered: (pid, reason) => {
 			if (!("kind" in options.clock)) noteUncovered(options.clock, pid, reason);
 		},
-		timeCalls: { clock: settledBy(clock, options.settle), taiSeconds: pageFile.taiSeconds },
+		timeCalls: {
+			clock: settledBy(clock, options.settle),
+			taiSeconds: pageFile.taiSeconds,
+			ioUring: options.ioUring,
+		},
 		page: policy === undefined ? undefined : { policy, image, clock },
 		mode: options.vsyscall.mode,
 		programStarted: () => {
@@ -256,9 +270,13 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		},
 		jobStop: new JobStop(),
 	});
-	// Nothing is lost without it as long as nobody sets the clock, and the page is the host's.
-	const isFilterOptional = policy === undefined && isHostClock(options);
-	const inherited = inheritance({ own: pageFile.descriptors, filter: filterFor(policy), isFilterOptional });
+	// Nothing is lost without it as long as nobody sets the clock, and the page and rings are the host's.
+	const isFilterOptional = policy === undefined && isHostClock(options) && options.ioUring === "host";
+	const inherited = inheritance({
+		own: pageFile.descriptors,
+		filter: filterFor(policy, options.ioUring),
+		isFilterOptional,
+	});
 	const [name = new Uint8Array(0)] = options.command;
 	const { program, file } = launch({ file: name, args: options.command }, inherited, (pid) => supervisor.seize(pid));
 	// Before it runs: a signal that ended us from here on would leave it in real time.

@@ -10,7 +10,15 @@
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
 import { eventMessage, interrupt, listen, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
-import { PAGE_CALL, SEGV_ACTION, TIME_CALL, TRACER_CALL, UNTRACED_CLONE, WATCHED_READ } from "../linux/seccomp.ts";
+import {
+	IO_URING_CALL,
+	PAGE_CALL,
+	SEGV_ACTION,
+	TIME_CALL,
+	TRACER_CALL,
+	UNTRACED_CLONE,
+	WATCHED_READ,
+} from "../linux/seccomp.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
 import { Bystanders } from "./bystanders.ts";
@@ -43,7 +51,7 @@ export interface SupervisorOptions
 	/** Told of every process that runs in real time, or whose programs will; without a reason when that is over. */
 	readonly uncovered: (pid: number, reason: string | undefined) => void;
 	/** The filter stops the system calls that mean the wall clock; undefined when it could not be asked for. */
-	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds"> | undefined;
+	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds" | "ioUring"> | undefined;
 	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
 	readonly page: Pick<PageCallOptions, "policy" | "image" | "clock"> | undefined;
 	/** Told when the first process executes its program. */
@@ -318,6 +326,8 @@ export class Supervisor {
 			(["x86-64", "i386"] as const).find((name) => reasons[name] === reason);
 		const architecture = architectureOf(TIME_CALL);
 		const reader = architectureOf(WATCHED_READ);
+		const ring = architectureOf(IO_URING_CALL);
+		if (ring !== undefined && this.#timeCalls !== undefined) return this.#timeCalls.ioUringStop(tid, ring);
 		if (reader !== undefined && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid, reader);
 		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
 		else if (reason !== PAGE_CALL && reason !== SEGV_ACTION) leaveOutCall(tid);

@@ -54,7 +54,9 @@ export type TimeCallName =
 	| "mq_timedsend"
 	| "mq_timedreceive"
 	/** Of a timerfd that is cancelled when the clock is set: in no table, since the descriptor decides. */
-	| "read";
+	| "read"
+	/** The calls of io-uring.ts. */
+	| "io_uring";
 
 export interface TimeCall {
 	readonly name: TimeCallName;

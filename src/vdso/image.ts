@@ -48,6 +48,8 @@ export interface Image {
 	readonly furtherPages: readonly Uint8Array[];
 	/** Offset of an instruction that calls the kernel: `syscall`, or `int 0x80` in a 32-bit image. */
 	readonly syscallOffset: number;
+	/** What the link page has free behind its words, from and to which offset of the image. */
+	readonly linkPageRest: { readonly start: number; readonly end: number };
 	/** Offset of the word that holds the address of the entry page, from the start of the image. */
 	readonly entryPageWord: number | undefined;
 	/** Offset of the copy of the vsyscall page in memory, from the start of the image. */
@@ -163,6 +165,7 @@ export const buildImage = (
 		pageFileOffset: bytes.length,
 		furtherPages: support.pages,
 		syscallOffset: textOffset + code.offsetOf(labels.stops.killed) - CALL_SIZE,
+		linkPageRest: { start: bytes.length + ((links.length + 15) & ~15), end: bytes.length + PAGE_SIZE },
 		entryPageWord: links.entryPage === undefined ? undefined : bytes.length + links.entryPage.offset,
 		pageCopy: support.copy === undefined ? undefined : bytes.length + 2 * PAGE_SIZE,
 		entryStores: new Map(

@@ -6,6 +6,7 @@ import { ByteReader } from "../../src/bytes.ts";
 import {
 	buildFilter,
 	type FilterOptions,
+	IO_URING_CALL,
 	PAGE_CALL,
 	SEGV_ACTION,
 	TIME_CALL,
@@ -131,6 +132,41 @@ const TRACERS = buildFilter({
 	tracesTimeCalls: false,
 	tracesTracers: true,
 	syscallKey: KEY,
+});
+
+describe("of the calls of io_uring, the filter stops", () => {
+	const filters = (["host", "refuse", "follow"] as const).map((ioUring) =>
+		buildFilter({ tracesPageCalls: false, tracesSegvActions: false, tracesTimeCalls: true, ioUring }),
+	);
+	for (const [name, nr, argument, stops] of [
+		["setup, but under host", 425, 0x7ffe_0000_1000n, [false, true, true]],
+		["an enter that submits, under follow", 426, 1n, [false, false, true]],
+		["no enter that only waits", 426, 0n, [false, false, false]],
+		["the registration of ring descriptors, under follow", 427, 20n, [false, false, true]],
+		["the same by a registered index", 427, 0x8000_0015n, [false, false, true]],
+		["the resizing of a ring, under follow", 427, 33n, [false, false, true]],
+		["no other registration", 427, 0n, [false, false, false]],
+	] as const) {
+		test(name, () => {
+			for (const [arch, architecture] of [
+				[X86_64, "x86-64"],
+				[I386, "i386"],
+			] as const) {
+				const answers = filters.map(
+					(filter) => interpret(filter, { nr, arch, pointer: 0x40_1000n, args: [5n, argument] }).answer,
+				);
+				const expected = stops.map((isStopped) => (isStopped ? TRACE + IO_URING_CALL[architecture] : ALLOW));
+				assert.deepEqual(answers, expected);
+			}
+		});
+	}
+
+	test("nothing of x32", () => {
+		for (const filter of filters) {
+			const call = { nr: X32 + 425, arch: X86_64, pointer: 0x40_1000n, args: [5n, 1n] };
+			assert.equal(interpret(filter, call).answer, ALLOW);
+		}
+	});
 });
 
 describe("of the calls of ptrace(2), the filter stops those that begin tracing, look at what was executed, or leave it", () => {

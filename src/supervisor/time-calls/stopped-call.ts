@@ -60,6 +60,11 @@ export class StoppedCall {
 		return this.#note(writeMemory(this.tid, address, bytes)) === bytes.length;
 	}
 
+	/** Something else has said that the process is closed. */
+	noteClosed(): void {
+		this.#isClosed = true;
+	}
+
 	#note(result: number): number {
 		if (result === -EPERM) this.#isClosed = true;
 		return result;

@@ -5,6 +5,7 @@
  *     sets      change the clock of the run, never the host's    clock-sets.ts
  *     waits     go to the kernel with the host's deadline        deadlines.ts
  *     timers    are armed with the host's time                   timers.ts
+ *     io_uring  is submitted with the host's time                ../io-uring
  *
  * When the clock is changed, waits start over and timers are armed anew.
  *
@@ -16,7 +17,9 @@ import { readRegisters, resume } from "../../linux/ptrace.ts";
 import { Registers } from "../../linux/registers.ts";
 import { callerAddress } from "../../linux/system-call.ts";
 import { type Architecture, DEADLINE_ARGUMENT, TIME_CALLS, type TimeCall } from "../../syscalls/time-calls.ts";
+import type { IoUringWay } from "../../syscalls/io-uring-way.ts";
 import { isInVsyscallPage } from "../../vsyscall/page.ts";
+import { IoUring } from "../io-uring/io-uring.ts";
 import { programName } from "../process-facts.ts";
 import { answerRead, WallReadings } from "./clock-reads.ts";
 import { answerSet } from "./clock-sets.ts";
@@ -42,6 +45,8 @@ export interface TimeCallOptions {
 	/** The tasks of a process. */
 	readonly threadsOf: (process: number) => readonly number[];
 	readonly callRemotely: CallRemotely;
+	/** What becomes of the calls of io_uring. */
+	readonly ioUring: IoUringWay;
 	/** One line for the user. */
 	readonly report: (message: string) => void;
 }
@@ -60,6 +65,12 @@ const EFAULT = -14n;
 /** What is read is no time: number and layout do not matter. */
 const READ: TimeCall = { name: "read", number: 0, layout: "64" };
 
+/** What is read is the time of a request. */
+const IO_URING: Readonly<Record<Architecture, TimeCall>> = {
+	"x86-64": { name: "io_uring", number: 0, layout: "64" },
+	i386: { name: "io_uring", number: 0, layout: "64 on i386" },
+};
+
 const CALLS: Readonly<Record<Architecture, ReadonlyMap<number, TimeCall>>> = {
 	"x86-64": new Map(TIME_CALLS["x86-64"].map((call) => [call.number, call])),
 	i386: new Map(TIME_CALLS.i386.map((call) => [call.number, call])),
@@ -71,6 +82,8 @@ export class TimeCalls {
 	readonly #deadlines: Deadlines;
 	readonly #followed = new FollowedCalls();
 	readonly #timers: Timers;
+	/** undefined where rings are the host's business. */
+	readonly #ioUring: IoUring | undefined;
 	readonly #processes = new Map<number, Process>();
 	readonly #caller: ScratchCaller;
 	readonly #rearming: TimerRearming;
@@ -94,7 +107,12 @@ export class TimeCalls {
 			rearmPosix: (process, before) => this.#rearming.request(process, before),
 			watchReads: (tid, descriptor) => this.#watchReads(tid, descriptor),
 		});
+		const { ioUring: way } = options;
+		if (way !== "host") {
+			this.#ioUring = new IoUring({ ...options, way, deadlines: this.#deadlines, calls: this.#followed });
+		}
 		options.clock.onStep((before) => {
+			this.#ioUring?.step();
 			this.#followed.restartWaits();
 			for (const process of this.#timers.step(before)) this.#rearming.request(process, before);
 		});
@@ -104,6 +122,7 @@ export class TimeCalls {
 		this.#followed.ended(tid);
 		this.#rearming.exec(tid);
 		this.#timers.exec(tid);
+		this.#ioUring?.exec(tid);
 		this.#processes.delete(tid);
 	}
 
@@ -122,6 +141,7 @@ export class TimeCalls {
 	ended(tid: number): void {
 		this.#followed.ended(tid);
 		this.#timers.ended(tid);
+		this.#ioUring?.ended(tid);
 		this.#processes.delete(tid);
 		this.#rearming.ended(tid);
 	}
@@ -142,6 +162,17 @@ export class TimeCalls {
 		if (!readRegisters(tid, registers)) return;
 		const stopped = new StoppedCall(tid, architecture, READ, registers);
 		this.#timers.stopped(stopped, this.#options.processOf(tid));
+	}
+
+	/** A call of io_uring. Resumes the task. */
+	ioUringStop(tid: number, architecture: Architecture): void {
+		const registers = new Registers();
+		if (!readRegisters(tid, registers)) return;
+		const stopped = new StoppedCall(tid, architecture, IO_URING[architecture], registers);
+		// A run around this one has the call stopped, too; or nothing of the process is transformed.
+		if (this.#ioUring === undefined || !this.#processOf(tid).isCovered) resume(tid, 0);
+		else this.#ioUring.stopped(stopped, this.#options.processOf(tid));
+		if (stopped.isClosed()) this.#reportClosed(tid);
 	}
 
 	/** A syscall-stop. @returns whether it was the exit of a call that is followed; then the task has been resumed */
