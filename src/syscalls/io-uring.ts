@@ -13,7 +13,7 @@
  *                           40  sq_off   head, tail, ring_mask, ring_entries, flags, dropped, array, resv1: u32 each; user_addr u64
  *                           80  cq_off   eight u32; user_addr u64
  *
- * Sources: include/uapi/linux/io_uring.h and io_uring/timeout.c, v6.18; the flags and operations of v7.0.
+ * Sources: include/uapi/linux/io_uring.h and io_uring/timeout.c, v6.18; what is younger was seen on 7.3 (notes/linux/io-uring.md).
  */
 import { ByteReader } from "../bytes.ts";
 
@@ -56,7 +56,7 @@ const ENTRY_SIZE = 64;
 const IORING_OP_TIMEOUT = 11;
 const IORING_OP_TIMEOUT_REMOVE = 12;
 const IORING_OP_LINK_TIMEOUT = 15;
-/** Of rings with IORING_SETUP_SQE_MIXED: operations whose entries take two places. */
+/** IORING_OP_NOP128 and IORING_OP_URING_CMD128, whose entries take two places in rings with IORING_SETUP_SQE_MIXED. */
 const WIDE_OPERATIONS = [63, 64];
 
 const IORING_TIMEOUT_ABS = 1 << 0;
@@ -64,7 +64,7 @@ const IORING_TIMEOUT_UPDATE = 1 << 1;
 const IORING_TIMEOUT_BOOTTIME = 1 << 2;
 const IORING_TIMEOUT_REALTIME = 1 << 3;
 const IORING_LINK_TIMEOUT_UPDATE = 1 << 4;
-/** The time stands in the entry, in nanoseconds, and not in memory (after Linux 7.0). */
+/** The time stands in the entry, in nanoseconds, and not in memory. */
 const IORING_TIMEOUT_IMMEDIATE_ARG = 1 << 7;
 const CLOCK_MASK = IORING_TIMEOUT_BOOTTIME | IORING_TIMEOUT_REALTIME;
 

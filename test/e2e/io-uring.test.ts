@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { spawn } from "../../src/index.ts";
 import { build, type Toolchain } from "../helpers/fixtures.ts";
 import { has, isRoot } from "../helpers/requirements.ts";
 import {
@@ -19,6 +20,7 @@ import {
 	vsyscall,
 } from "../helpers/vsyscall.ts";
 import { cleanOutput } from "./programs-clocks.ts";
+import { SCENARIOS } from "./io-uring-scenarios.ts";
 
 interface Exception {
 	readonly except: string | undefined;
@@ -31,31 +33,6 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 
 const under = (clock: string, way: string, command: readonly string[]): Promise<Finished> =>
 	vsyscall(["run", "--clock", clock, `--io-uring=${way}`, "--", ...command]);
-
-/** The words of each line are a scenario of the fixture; numbers are flags of io_uring_setup. */
-const SCENARIOS = [
-	["a timeout at a time of the wall clock", "wall 0"],
-	["one in a ring with entries of 128 bytes", `wall ${1 << 10}`],
-	["one in a ring in the program's own memory", `wall ${1 << 14}`],
-	["one in such a ring without a descriptor", `wall ${(1 << 14) | (1 << 15)}`],
-	["one in a ring without an array", `wall ${1 << 16}`],
-	["one with all of that", `wall ${(1 << 10) | (1 << 14) | (1 << 15) | (1 << 16)}`],
-	["lengths of time, and other clocks", "untouched"],
-	["what is no time", "invalid"],
-	["the timeout of a linked request", "link"],
-	["timeouts that are given another time", "updates"],
-	["two rings", "two-rings"],
-	["a ring that another thread enters", "thread"],
-	["a ring that a child enters", "child"],
-	["a ring that is entered by its registered index", "registered"],
-	["three timeouts of one call", "many 3"],
-	["more than the link page has room for", "many 300"],
-	["entries that are filled once, and times that cannot be written", "again 0"],
-	["the same without an array", `again ${1 << 16}`],
-	["signals while it waits", "signal"],
-	["threads with rings of their own and a shared one", "storm 20"],
-	["flags that no kernel knows", `setup ${1 << 30}`],
-] as const;
 
 for (const [toolchain, clocks] of [
 	["glibc", ["+10y", "-10y", "+1y drift=-1000"]],
@@ -91,6 +68,17 @@ test("refuse: there is no io_uring, but for programs that are not meant", TIMEOU
 		const skipped = ["run", "--io-uring=refuse", `--skip=${program.split("/").at(-1)}`, "--", program, "setup", "0"];
 		assert.equal(cleanOutput(await vsyscall(skipped)), `[${await hostAnswer()}]\n`);
 	}
+});
+
+test("the way is an option of spawn, which throws for one that is none", TIMEOUT, async (t) => {
+	if (!has(t, "gcc")) return;
+	const program = build("glibc", "io-uring.c");
+	const child = spawn(program, ["setup", "0"], { ioUring: "refuse", stdio: ["ignore", "pipe", "inherit"] });
+	let output = "";
+	child.stdout?.setEncoding("utf8").on("data", (text: string) => (output += text));
+	await new Promise((resolve) => child.on("close", resolve));
+	assert.equal(output, `[${ENOSYS}]\n`);
+	assert.throws(() => spawn(program, [], { ioUring: "trace" as "host" }), { code: "ERR_VSYSCALL_IO_URING" });
 });
 
 test("follow: a ring that the kernel reads without a call is refused", TIMEOUT, async (t) => {
