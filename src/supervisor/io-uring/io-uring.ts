@@ -139,7 +139,7 @@ export class IoUring {
 		else if (found === undefined) {
 			this.#say(
 				process,
-				"submits to an io_uring that was not made in this run: times of the wall clock are the host's there",
+				"submits to an io_uring that was made or registered out of our sight: its timeouts on the wall clock are the host's",
 			);
 		}
 		resume(tid, 0);

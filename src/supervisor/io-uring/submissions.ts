@@ -12,7 +12,7 @@ import { hostRealtime } from "../../linux/host-vdso.ts";
 import { resume } from "../../linux/ptrace.ts";
 import { readTimeoutRequest, submittedEntries, type TimeoutRequest } from "../../syscalls/io-uring.ts";
 import { CLOCK_REALTIME } from "../../syscalls/time-calls.ts";
-import { deadlineWords, readTime, timeOf, timespecSize, type TimeWords } from "../../syscalls/time-structures.ts";
+import { deadlineWords, readTime, timeOf, timespecSize } from "../../syscalls/time-structures.ts";
 import { type Nanoseconds, nanoseconds } from "../../units.ts";
 import type { InstalledImage } from "../install/kits.ts";
 import type { Deadlines } from "../time-calls/deadlines.ts";
@@ -48,9 +48,6 @@ interface Submission {
 }
 
 const EAGAIN = 11n;
-
-/** What the kernel takes for one: a fraction may be more than a second. */
-const givenTime = (words: TimeWords): Nanoseconds | undefined => (words.fraction < 0n ? undefined : timeOf(words));
 
 export class Submissions {
 	readonly #options: SubmissionsOptions;
@@ -148,7 +145,9 @@ export class Submissions {
 		const bytes = stopped.read(address, timespecSize(layout));
 		if (bytes === undefined) return undefined;
 		const words = readTime(bytes, 0, layout);
-		return this.#options.deadlines.isValid({ seconds: words.seconds, fraction: 0n }) ? givenTime(words) : undefined;
+		// Here the kernel lets a fraction pass that is more than a second.
+		const isValid = words.fraction >= 0n && this.#options.deadlines.isValid({ ...words, fraction: 0n });
+		return isValid ? timeOf(words) : undefined;
 	}
 
 	/** @returns undefined when there is no memory for the times */
