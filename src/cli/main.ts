@@ -8,6 +8,7 @@ import { addClockCommand } from "./clock.ts";
 import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
 import { exitCodeOf, say, sayError, writeErr, writeOut } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
+import { addStatCommand } from "./stat.ts";
 import { VERSION } from "./version.ts";
 
 const EXAMPLES = `
@@ -82,6 +83,7 @@ const runCommand = program
 	.action(async (command: string[], flags: RunFlags) => endLike(await runProgram(command, flags)));
 
 addClockCommand(program);
+addStatCommand(program);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
 program
 	.command("faketime")

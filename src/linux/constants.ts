@@ -136,6 +136,7 @@ export const RLIMIT_NOFILE = 7;
 // getauxval(3)
 export const AT_NULL = 0;
 export const AT_RANDOM = 25;
+export const AT_HWCAP2 = 26;
 export const AT_SYSINFO_EHDR = 33;
 
 // timerfd_create(2)

@@ -26,6 +26,7 @@ import { forwardSignals, JobStop } from "./job-control.ts";
 import { PageFile } from "./install/page-file.ts";
 import { isProcess, programNames } from "./process-facts.ts";
 import { execError, findProgram } from "./program-file.ts";
+import { type ObservationOptions, ObservedRun } from "./observation/observed-run.ts";
 import { NamedRunClock } from "./run-clock.ts";
 import { seizeError } from "./seize-error.ts";
 import { isSelected, type Selection } from "./selection.ts";
@@ -47,6 +48,8 @@ export interface RunOptions {
 		/** Call sites of the page are changed when they have trapped. */
 		readonly patches: boolean;
 	};
+	/** Calls are counted or traced. @default undefined: neither */
+	readonly observation?: ObservationOptions | undefined;
 	readonly report: (message: string) => void;
 	readonly trace: (message: string) => void;
 }
@@ -64,6 +67,9 @@ interface Prepared {
 	readonly pageFile: PageFile;
 	readonly image: Image;
 	readonly policy: PagePolicy | undefined;
+	readonly observed: ReturnType<ObservedRun["begin"]> | undefined;
+	/** Descriptors of ours that processes must not inherit. */
+	readonly descriptors: readonly number[];
 }
 
 /** Whether the time of the run is and stays the host's. */
@@ -88,10 +94,12 @@ const prepare = (options: RunOptions): Prepared => {
 		isHostClock: isHostClock(options.clock),
 		patches: options.vsyscall.patches,
 	});
+	const observedRun = options.observation && new ObservedRun(options.observation);
 	const image = buildImage(host.vdso, {
 		hasEntryPage: policy?.patches ?? false,
 		copy: policy?.copy ?? "none",
 		reads: options.reads,
+		observation: observedRun?.request,
 	});
 	const [violation] = verifyImage(image.bytes, "own");
 	if (violation !== undefined) {
@@ -101,8 +109,15 @@ const prepare = (options: RunOptions): Prepared => {
 		);
 	}
 	const pageFile = new PageFile({ image, clock: options.clock, taiSeconds: readTaiOffset() });
-	const installer = new Installer({ image, pageFile, roomFor: (length) => zeroTail(host.bytes, length) });
-	return { pageFile, installer, image, policy };
+	const observed = observedRun?.begin(image);
+	const installer = new Installer({
+		image,
+		pageFile,
+		roomFor: (length) => zeroTail(host.bytes, length),
+		observer: observed?.observer,
+	});
+	const descriptors = [...pageFile.descriptors, ...(observedRun?.descriptors ?? [])];
+	return { pageFile, installer, image, policy, observed, descriptors };
 };
 
 /** What stops the calls that are answered here. */
@@ -206,7 +221,7 @@ const untilOver = (supervisor: Supervisor, named: NamedRunClock | undefined): Pr
  */
 export const run = async (options: RunOptions): Promise<RunResult> => {
 	const { selection } = options;
-	const { installer, pageFile, image, policy } = prepare(options);
+	const { installer, pageFile, image, policy, observed, descriptors } = prepare(options);
 	const named = "kind" in options.clock ? undefined : new NamedRunClock(options.clock, options.report);
 	const clock = named ?? pageFile;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);
@@ -232,13 +247,14 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 			const errno = started.program?.filterError ?? 0;
 			if (errno !== 0) options.trace(withoutFilter(errno));
 		},
+		observer: observed?.observer,
 		jobStop: new JobStop(),
 	});
 	// Nothing is lost without it as long as nobody sets the clock, and the page is the host's.
 	const isFilterOptional = policy === undefined && isHostClock(options.clock);
 	const filter = filterFor(policy);
 	const { program, file } = start(supervisor, options.command, {
-		own: pageFile.descriptors,
+		own: descriptors,
 		filter,
 		isFilterOptional,
 	});
@@ -246,6 +262,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 	const stopFollowing = options.followed && follow(options.followed, (next) => clock.change(() => next));
 	await untilOver(supervisor, named);
 	stopFollowing?.();
+	observed?.end();
 	if (program.filterError !== 0 && !isFilterOptional) throw filterError(program.filterError);
 	if (program.execError !== 0) throw execError(file, program.execError);
 	const failure: ExitStatus = { kind: "exited", exitCode: EXIT_OWN_FAILURE };

@@ -20,6 +20,7 @@ import { leaveOutCall } from "./foreign-stop.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { ForeignExecs } from "./install/foreign-exec.ts";
 import type { JobStop } from "./job-control.ts";
+import type { Observer } from "./observation/observer.ts";
 import { programName } from "./process-facts.ts";
 import { type PageCallOptions, PageCalls } from "./vsyscall-page/page-calls.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
@@ -44,6 +45,8 @@ export interface SupervisorOptions
 	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds" | "image"> | undefined;
 	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
 	readonly page: Pick<PageCallOptions, "policy" | "image" | "clock"> | undefined;
+	/** In a run that counts or traces calls. */
+	readonly observer?: Observer | undefined;
 	/** Told when the first process executes its program. */
 	readonly programStarted: () => void;
 	/** Told when the first process enters and leaves a group-stop. */
@@ -134,6 +137,7 @@ export class Supervisor {
 				threadsOf,
 				callRemotely,
 				report: options.report,
+				observer: options.observer,
 			});
 		}
 		this.#slot = new TracerSlot({
@@ -155,6 +159,7 @@ export class Supervisor {
 			...options.page,
 			trace: options.trace,
 			report: options.report,
+			observer: options.observer,
 			tasks: () => [...this.#tasks.keys(), ...this.#newborn, ...this.#slot.tids],
 			processes: this.#processes,
 			callRemotely,
@@ -279,6 +284,7 @@ export class Supervisor {
 
 	#eventStop(task: Task, event: number): void {
 		const { tid } = task;
+		if (event === linux.PTRACE_EVENT_STOP) this.#options.observer?.seen(tid);
 		if (event === linux.PTRACE_EVENT_EXEC) return this.#exec(task);
 		if (event === linux.PTRACE_EVENT_SECCOMP && task.remote === undefined) {
 			this.#seccompStop(tid);
@@ -339,6 +345,7 @@ export class Supervisor {
 		this.#newborn.delete(tid);
 		this.#pageCalls?.ended(tid);
 		this.#timeCalls?.ended(tid);
+		this.#options.observer?.ended(tid);
 		this.#coverage.forget(tid);
 		this.#processes.ended(tid);
 		this.#bystanders.forget(tid);

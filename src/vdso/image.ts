@@ -14,6 +14,7 @@ import type { ExportedFunction } from "../elf/dynamic-symbols.ts";
 import { writeSharedObject } from "../elf/shared-object.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { VsyscallError } from "../errors.ts";
+import { CALL, type Call, describeCalls, forwardedCall } from "../observation/calls.ts";
 import type { VsyscallNumber } from "../vsyscall/page.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
 import { stopOffsets, stopPlaces } from "./bootstrap.ts";
@@ -25,6 +26,8 @@ import * as vdso from "./host.ts";
 import { emitInstaller } from "./installer.ts";
 import { emitInternalFunctions, internalFunctions } from "./internal.ts";
 import { LinkPage } from "./link-page.ts";
+import { emitObserverFunctions, emitTraced, isTracedWhole } from "./observer/hooks.ts";
+import { type ObservationRequest, observe } from "./observer/places.ts";
 import { emitPageSupport, type PageSupport } from "./page-support.ts";
 import type { Reads } from "./reads.ts";
 import { emitTime } from "./time.ts";
@@ -53,6 +56,10 @@ export interface Image {
 	readonly pageCopy: number | undefined;
 	/** The stores of the entries through a pointer of the program's, by the offset of the instruction. */
 	readonly entryStores: ReadonlyMap<number, VsyscallNumber>;
+	/** In an image that counts or traces: offsets of its further pages in memory, and what its calls are, by number. */
+	readonly observation:
+		| { readonly keyPage: number; readonly file: number; readonly calls: readonly Call[] }
+		| undefined;
 }
 
 const VERSION = "LINUX_2.6";
@@ -76,7 +83,10 @@ const emitOwn = (emission: Emission, name: vdso.OwnFunction): void => {
 		case "getcpu":
 			return emitGetcpu(emission);
 		case "clock_getres":
-			return emitForward(emission, emission.links.own("clock_getres"));
+			return emitForward(emission, emission.links.own("clock_getres"), {
+				counter: { base: CALL.clock_getres },
+				isTraced: true,
+			});
 	}
 };
 
@@ -103,6 +113,8 @@ const buildIdWord = (image: Uint8Array): Image["nonce"] => {
 export interface ImageRequest extends PageSupport {
 	/** @default "exact" */
 	readonly reads?: Reads;
+	/** Calls are counted or traced. @default undefined: neither */
+	readonly observation?: ObservationRequest | undefined;
 }
 
 /**
@@ -130,6 +142,7 @@ export const buildImage = (
 		host,
 		internal: internalFunctions(),
 		reads,
+		observed: request.observation && observe(assembler, request.observation, host.hasRdpid),
 	};
 	const blocks: Block[] = [];
 	const block = (name: string, exports: Block["exports"], emit: () => void): Block => {
@@ -142,17 +155,35 @@ export const buildImage = (
 		return made;
 	};
 
+	/** A function, or, where it is traced, one that calls it and has its names. */
+	const exported = (
+		name: string,
+		{ exports, call }: { readonly exports: Block["exports"]; readonly call: number },
+		emit: () => void,
+	): void => {
+		const isTraced = isTracedWhole(emission, name);
+		const { start } = block(name, isTraced ? [] : exports, emit);
+		if (isTraced) block(`traced ${name}`, exports, () => emitTraced(emission, name, { call, body: start }));
+	};
+
 	for (const name of vdso.OWN_FUNCTIONS) {
 		const exports = [
 			{ name: `__vdso_${name}`, binding: "global", version: VERSION },
 			{ name, binding: "weak", version: VERSION },
 		] as const;
-		block(name, exports, () => emitOwn(emission, name));
+		exported(name, { exports, call: CALL[name] }, () => emitOwn(emission, name));
 	}
+	const forwarded: vdso.HostFunction[] = [];
 	for (const offset of new Set(links.forwarded.map((entry) => entry.offset))) {
 		const aliases = links.forwarded.filter((entry) => entry.offset === offset);
 		const [first] = aliases;
-		if (first !== undefined) block(first.name, aliases, () => emitForward(emission, links.forward(first)));
+		if (first === undefined) continue;
+		const call = forwardedCall(forwarded.length);
+		forwarded.push(first);
+		const name = first.name.replace(/^__vdso_/, "");
+		exported(name, { exports: aliases, call }, () =>
+			emitForward(emission, links.forward(first), { counter: { call }, isTraced: isTracedWhole(emission, name) }),
+		);
 	}
 	const syscallStubs = new Map<number, Label>();
 	for (const { target } of links.words) {
@@ -171,6 +202,15 @@ export const buildImage = (
 			emit();
 		}),
 	);
+	const { observed } = emission;
+	if (observed !== undefined) {
+		emitObserverFunctions(observed, (start, emit) =>
+			block(start.name, [], () => {
+				assembler.bind(start);
+				emit();
+			}),
+		);
+	}
 	const support = emitPageSupport(emission, request, (name, emit) => block(name, [], emit).start);
 	const labels = {
 		syscall: new Label("a syscall instruction"),
@@ -185,6 +225,7 @@ export const buildImage = (
 	const code = assembler.assemble();
 
 	let textOffset = 0;
+	const pagesBehind = (support.copy === undefined ? 2 : 3) * PAGE_SIZE;
 	const versions = [...new Set([VERSION, ...links.forwarded.map((entry) => entry.version)])];
 	const version = new Uint8Array(4);
 	new DataView(version.buffer).setUint32(0, LINUX_VERSION_CODE, true);
@@ -220,6 +261,10 @@ export const buildImage = (
 			]);
 			for (const word of links.words) places.set(word.label, imageSize + word.offset);
 			for (const [label, place] of support.places(imageSize)) places.set(label, place);
+			if (observed !== undefined) {
+				places.set(observed.labels.keyPage, imageSize + pagesBehind);
+				places.set(observed.labels.file, imageSize + pagesBehind + PAGE_SIZE);
+			}
 			return code.link((label) => {
 				const place = places.get(label);
 				if (place === undefined) throw new VsyscallError("ERR_VSYSCALL_IMAGE", `nothing is at ${label.name}`);
@@ -233,7 +278,8 @@ export const buildImage = (
 		installerEnd: textOffset + code.offsetOf(installer.end),
 		installerStops: stopOffsets(code, labels.stops).map((offset) => textOffset + offset),
 		nonce: buildIdWord(bytes),
-		mappingLength: bytes.length + (support.copy === undefined ? 2 : 3) * PAGE_SIZE,
+		mappingLength:
+			bytes.length + pagesBehind + (observed === undefined ? 0 : PAGE_SIZE + observed.layout.size),
 		pageFileOffset: bytes.length,
 		furtherPages: support.pages,
 		syscallOffset: textOffset + code.offsetOf(labels.syscall),
@@ -242,5 +288,10 @@ export const buildImage = (
 		entryStores: new Map(
 			support.stores.map(({ label, number }) => [textOffset + code.offsetOf(label), number] as const),
 		),
+		observation: observed && {
+			keyPage: bytes.length + pagesBehind,
+			file: bytes.length + pagesBehind + PAGE_SIZE,
+			calls: describeCalls(forwarded),
+		},
 	};
 };

@@ -36,6 +36,7 @@ import { PAGE_SIZE } from "../vvar/layout.ts";
 import { emitStop, PAGE_BY_PATH, PARCEL, type StopPlaces } from "./bootstrap.ts";
 import * as kernel from "./kernel-calls.ts";
 import type { LinkTarget } from "./link-page.ts";
+import { emitMapObservation } from "./observer/install.ts";
 import type { Emission } from "./wall.ts";
 
 const RSP = 4;
@@ -240,6 +241,10 @@ export const emitInstaller = (emission: Emission, labels: InstallerLabels): void
 
 	emitVvarPage(emission, labels);
 	check();
+	if (emission.observed !== undefined) {
+		emitMapObservation(emission.observed);
+		check();
+	}
 	assembler.mov(memory(r15), r13);
 
 	const noMap = assembler.label("no map");

@@ -1,7 +1,9 @@
 /** Numbers that our machine code hands to the kernel: syscall_64.tbl, uapi/linux/{mman,prctl,fcntl}.h, asm/signal.h. */
 export const SYS_mmap = 9;
 export const SYS_close = 3;
+export const SYS_pread64 = 17;
 export const SYS_mprotect = 10;
+export const SYS_madvise = 28;
 export const SYS_getpid = 39;
 export const SYS_kill = 62;
 export const SYS_prctl = 157;
@@ -9,6 +11,7 @@ export const SYS_openat = 257;
 
 export const AT_FDCWD = -100;
 export const O_RDONLY = 0;
+export const O_RDWR = 2;
 /** So that a FIFO at the end of a wrong path does not stop anybody. */
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
@@ -22,6 +25,10 @@ export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 /** Linux 4.17: like MAP_FIXED, but EEXIST where something is mapped. */
 export const MAP_FIXED_NOREPLACE = 0x100000;
+
+/** madvise(2). Linux 4.14: a forked child finds the pages empty. */
+export const MADV_WIPEONFORK = 18;
+export const MADV_DONTDUMP = 16;
 
 /** Ignored by default, and nobody waits for it in front of a program's first instruction. */
 export const SIGURG = 23;

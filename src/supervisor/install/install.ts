@@ -36,6 +36,8 @@ export interface InstallSetup {
 	readonly pageFile: PageFile;
 	/** @param length bytes that stage 1 needs */
 	readonly roomFor: (length: number) => BootstrapRoom;
+	/** Told of every process in front of its install; in a run that counts or traces calls. */
+	readonly observer?: { readonly installs: (pid: number, stackPointer: bigint) => void } | undefined;
 }
 
 /** An install that has been started: what is needed to understand a later stop. */
@@ -261,6 +263,7 @@ export class Installer {
 		const parcelAddress = stackPointer + BigInt(PARCEL.memoryMap);
 		const written = writeMemory(tid, parcelAddress, this.#parcel(map));
 		if (written < 0) return memoryFailure("written", -written);
+		this.#setup.observer?.installs(tid, stackPointer);
 
 		const entered = initial.copy();
 		entered.set("rip", bootstrap);

@@ -8,7 +8,7 @@ import type { ClockChange, ClockFile } from "../../clock-file/clock-file.ts";
 import { afterRead, type WallClock, wallTime } from "../../clock/clock.ts";
 import { hostRealtime } from "../../linux/host-vdso.ts";
 import { createMemoryFile, fillFile, mapShared, sealAgainstWriting } from "../../linux/memfd.ts";
-import { pidInProc } from "../../linux/proc-file.ts";
+import { descriptorPath } from "../../linux/proc-file.ts";
 import type { Nanoseconds } from "../../units.ts";
 import type { Image } from "../../vdso/image.ts";
 import { PAGE_SIZE } from "../../vvar/layout.ts";
@@ -22,9 +22,6 @@ export interface PageFileOptions {
 	/** TAI minus UTC of the host in seconds. */
 	readonly taiSeconds: bigint;
 }
-
-/** Where a process of the same user, root and namespaces can open a descriptor of ours. NUL-terminated. */
-const pathOf = (fd: number): Uint8Array => new TextEncoder().encode(`/proc/${pidInProc() ?? process.pid}/fd/${fd}\0`);
 
 export class PageFile implements RunClock {
 	readonly #image: Image;
@@ -48,8 +45,8 @@ export class PageFile implements RunClock {
 		this.#clockFile = "fd" in clock ? clock : undefined;
 		this.taiSeconds = taiSeconds;
 		this.fd = createMemoryFile();
-		this.path = pathOf(this.fd);
-		this.clockPath = this.#clockFile === undefined ? undefined : pathOf(this.#clockFile.fd);
+		this.path = descriptorPath(this.fd);
+		this.clockPath = this.#clockFile === undefined ? undefined : descriptorPath(this.#clockFile.fd);
 		fillFile(this.fd, image.bytes, 0);
 		fillFile(this.fd, new Uint8Array(PAGE_SIZE), image.pageFileOffset);
 		this.#fillFurther(this.fd);

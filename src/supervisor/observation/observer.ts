@@ -1,0 +1,92 @@
+/**
+ * What a supervisor does in a run whose calls are counted or traced: it gives every process a key, and takes down itself the calls
+ * that it answers. The rest is done by the image (vdso/observer), without a stop.
+ */
+import { isInVsyscallPage, VSYSCALLS, type VsyscallNumber } from "../../vsyscall/page.ts";
+import { writeMemory } from "../../linux/remote-memory.ts";
+import type { Call } from "../../observation/calls.ts";
+import { OBSERVATION_PARCEL } from "../../vdso/observer/install.ts";
+import type { Image } from "../../vdso/image.ts";
+import { imageAddress } from "../install/image-address.ts";
+import { isProcess } from "../process-facts.ts";
+import type { StoppedCall } from "../time-calls/stopped-call.ts";
+import type { ObservationFile } from "./observation-file.ts";
+import { ObservedProcesses } from "./processes.ts";
+
+/** A call that the supervisor has answered, or let pass. */
+export interface StoppedObservation {
+	readonly tid: number;
+	readonly pid: number;
+	readonly call: Call;
+	/** In their order; those of a call of the page are rdi and rsi. */
+	readonly arguments: readonly bigint[];
+	/** Undefined when the kernel answers. */
+	readonly result: bigint | undefined;
+}
+
+export interface ObserverOptions {
+	readonly file: ObservationFile;
+	readonly image: Image;
+	readonly stopped: (call: StoppedObservation) => void;
+}
+
+export class Observer {
+	readonly file: ObservationFile;
+	readonly processes: ObservedProcesses = new ObservedProcesses();
+	readonly #image: Image;
+	readonly #stopped: ObserverOptions["stopped"];
+	readonly #seen = new Set<number>();
+
+	constructor({ file, image, stopped }: ObserverOptions) {
+		this.file = file;
+		this.#image = image;
+		this.#stopped = stopped;
+	}
+
+	/** The image is about to be installed in a process. */
+	installs(pid: number, stackPointer: bigint): void {
+		const { serial } = this.processes.add(pid, false);
+		writeMemory(pid, stackPointer + BigInt(OBSERVATION_PARCEL.key), this.file.parcel(serial));
+	}
+
+	/** A stop of a task, perhaps its first. */
+	seen(tid: number): void {
+		if (this.#seen.has(tid)) return;
+		this.#seen.add(tid);
+		const place = isProcess(tid) ? this.#keyPlace(tid) : undefined;
+		if (place !== undefined) this.processes.adopt(tid, place);
+	}
+
+	ended(tid: number): void {
+		this.#seen.delete(tid);
+		this.processes.ended(tid);
+	}
+
+	/** A system call that the filter has stopped. */
+	systemCall(stopped: StoppedCall, pid: number, result: bigint | undefined): void {
+		const { tid, call, registers } = stopped;
+		const isPageCall = isInVsyscallPage(registers.get("rip"));
+		this.#stopped({
+			tid,
+			pid,
+			call: {
+				way: isPageCall ? "page" : "syscall",
+				name: call.name,
+				clock: call.name === "clock_gettime" ? stopped.int(0) : undefined,
+			},
+			arguments: [0, 1, 2, 3].map((index) => stopped.argument(index)),
+			result,
+		});
+	}
+
+	/** A call of the vsyscall page. */
+	pageCall({ number, ...rest }: Omit<StoppedObservation, "call"> & { readonly number: VsyscallNumber }): void {
+		this.#stopped({ ...rest, call: { way: "page", name: VSYSCALLS[number].name } });
+	}
+
+	#keyPlace(pid: number): bigint | undefined {
+		const { observation } = this.#image;
+		const address = imageAddress(pid, this.#image);
+		return address === undefined || observation === undefined ? undefined : address + BigInt(observation.keyPage);
+	}
+}

@@ -1,0 +1,56 @@
+/**
+ * Counting and tracing in the image, for runs that ask for it; images of others have none of this.
+ *
+ *     count   every function begins with an addition to a counter of its slot (observation/layout.ts); for every SAMPLE_PERIOD-th
+ *             call there is a record of the caller
+ *     trace   every function is called by another, which writes a record of it with what it stored
+ *
+ * Behind the other pages of the image lie one private page, whose only word is the key of the process, and the observation file:
+ *
+ *     image | link page | vvar page | key page (rw-, private) | observation file (rw-, shared)
+ *
+ * A forked child finds the key page empty (MADV_WIPEONFORK): its tags match no slot, and it takes a key of its own at its first
+ * call, if the supervisor has not given it one by then. No code here makes a system call: a program may have forbidden itself all.
+ */
+import type { Assembler } from "../../asm/assembler.ts";
+import { Label, type RipRelativeMemory, ripRelative } from "../../asm/operands.ts";
+import type { Observation, ObservationLayout } from "../../observation/layout.ts";
+
+/** What a run wants to know of the calls of its processes. */
+export interface ObservationRequest {
+	readonly layout: ObservationLayout;
+	/** Programs may read the base of FS (AT_HWCAP2), by which the supervisor knows their threads. */
+	readonly hasFsBase: boolean;
+}
+
+export interface Observed extends ObservationRequest {
+	readonly assembler: Assembler;
+	readonly hasRdpid: boolean;
+	readonly labels: {
+		readonly keyPage: Label;
+		readonly file: Label;
+		/** Functions of the image. */
+		readonly takeKey: Label;
+		readonly findSlot: Label;
+		readonly sample: Label;
+		readonly record: Label;
+	};
+}
+
+export const observe = (assembler: Assembler, request: ObservationRequest, hasRdpid: boolean): Observed => ({
+	...request,
+	assembler,
+	hasRdpid,
+	labels: {
+		keyPage: new Label("key page"),
+		file: new Label("observation file"),
+		takeKey: new Label("take a key"),
+		findSlot: new Label("find a slot"),
+		sample: new Label("sample a caller"),
+		record: new Label("record a call"),
+	},
+});
+
+export const isKind = ({ layout }: Observed, observation: Observation): boolean => layout.observation === observation;
+
+export const inFile = ({ labels }: Observed, offset: number): RipRelativeMemory => ripRelative(labels.file, offset);
