@@ -20,7 +20,8 @@ export const runStat = async (command: readonly string[]): Promise<void> => {
 		vsyscall: { mode: "auto", patches: true },
 		observation: {
 			observation: "count",
-			stopped: (call) => say(JSON.stringify(call, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))),
+			stopped: (call) =>
+				say(JSON.stringify(call, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))),
 			look: (observer) => {
 				const tally = readTally(observer.file.bytes, observer.file.layout);
 				for (const [serial, counts] of tally.processes) {

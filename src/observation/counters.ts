@@ -1,6 +1,6 @@
 /** Reading the counters of an observation file. */
 import { ByteReader } from "../bytes.ts";
-import { COUNTERS, HEADER, type ObservationLayout, serialOf, SLOT, SLOTS } from "./layout.ts";
+import { COUNTERS, HEADER, type ObservationLayout, serialOfTag, SLOT, SLOTS } from "./layout.ts";
 
 /** Counts of the calls of a process, by number. */
 export type Counts = readonly bigint[];
@@ -26,7 +26,7 @@ export const readTally = (bytes: Uint8Array, { slotsOffset, overflowOffset }: Ob
 		const slot = slotsOffset + index * SLOT.size;
 		const tag = reader.u64(slot + SLOT.tag);
 		if (tag === 0n) continue;
-		const [serial, counts] = [serialOf(tag), readCounters(reader, slot)];
+		const [serial, counts] = [serialOfTag(tag), readCounters(reader, slot)];
 		const before = processes.get(serial);
 		processes.set(serial, before === undefined ? counts : sum(before, counts));
 	}

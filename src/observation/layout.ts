@@ -6,13 +6,17 @@
  * Nothing in it is read by the code that computes a time, so whatever a process writes here, no clock changes. A supervisor that
  * reads it believes nothing: what is out of range is left out.
  *
- * A slot holds the counters of one piece of stack in one process. Its first word, the tag, is that piece (the stack pointer >>
- * STACK_SHIFT) plus the key of the process; a thread can only be at one place of one stack, so nobody else adds to its slot, and an
- * addition of one instruction without a lock loses nothing, not even when a signal handler counts in the middle. Slots are found by
- * the low bits of the tag, then by looking further. Counters of the overflow slot, when no slot is left, are added to with a lock.
+ * A slot holds the counters of one piece of stack in one process. Its first word, the tag, is the stack pointer plus the key of the
+ * process, without the bits inside of a piece. A thread can only be at one place of one stack, so nobody else adds to its slot, and
+ * an addition of one instruction without a lock loses nothing, not even when a signal handler counts in the middle. A slot is found
+ * by the stack pointer, from a place on that differs from process to process, since forked ones have the same stack; then by looking
+ * further. Counters of the overflow slot, when no slot is left, are added to with a lock.
  *
- *     tag    63      45 44                                0        key of a process    serial << 45 + serial * KEY_SPREAD
- *            |  serial |  stack pointer >> 10, + spread    |
+ *     key    63    48 47      0        tag    63    62    53    38 37                   0
+ *            | serial |    0    |               | armed |    | serial | stack pointer >> 10 |
+ *
+ * The supervisor arms a slot now and then: its tag is no longer that of the thread, so the next calls go the long way, and one of
+ * them is recorded with its caller and takes the mark away.
  *
  * A ring holds records in the order in which their places were taken; see ring.ts.
  */
@@ -35,20 +39,20 @@ export const REGISTRY: { readonly offset: number; readonly entries: number } = {
 
 /** Less than any stack on which a function can be called, so that two stacks do not meet in one piece. */
 export const STACK_SHIFT = 10;
-export const SERIAL_SHIFT = 45;
-/** Odd, so that the slots of processes with the same stack addresses lie apart. */
-export const KEY_SPREAD = 0x9e5;
+export const SERIAL_SHIFT = 48;
 /** Serials from here on are those that processes gave themselves. */
-export const FIRST_SELF_SERIAL = 0x4_0000;
+export const FIRST_SELF_SERIAL = 0x8000;
 
-export const SLOT = { size: 512, tag: 0, counters: 8 } as const;
-export const COUNTERS = 63;
-/** A power of two. */
-export const SLOTS = 16_384;
+/** `skips`, u32: calls that an armed slot lets pass before one is recorded. */
+export const SLOT = { size: 1024, tag: 0, skips: 8, counters: 16 } as const;
+export const COUNTERS = 126;
 /** How many slots are looked at for a tag before the overflow slot is taken. */
 export const PROBES = 64;
-/** Every how many calls of a counter the caller is recorded; the first is. A power of two. */
-export const SAMPLE_PERIOD = 4096;
+/** Places from which a process may begin, and pieces of stack that have different places: powers of two. */
+export const HOMES = 8192;
+export const SLOTS: number = 2 * HOMES + PROBES;
+/** Set in the tag of an armed slot, bit 63. */
+export const ARMED = 0x8000_0000_0000_0000n;
 
 const toPages = (length: number): number => Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
 
@@ -127,8 +131,17 @@ export const layOutObservation = (observation: Observation, processors: number):
 	};
 };
 
-export const processKey = (serial: number): bigint =>
-	(BigInt(serial) << BigInt(SERIAL_SHIFT)) + BigInt(serial) * BigInt(KEY_SPREAD);
+export const processKey = (serial: number): bigint => BigInt(serial) << BigInt(SERIAL_SHIFT);
 
-/** The serial of the process that a key or a tag belongs to. */
-export const serialOf = (tag: bigint): number => Number(tag >> BigInt(SERIAL_SHIFT));
+/** Odd, and some hundred slots, so that the slots of processes with the same stack addresses lie apart. */
+const HOME_SPREAD = 357;
+
+/** Where the slots of a process begin in the file. */
+export const homeOffset = (serial: number): number => SLOTS_OFFSET + ((serial * HOME_SPREAD) % HOMES) * SLOT.size;
+
+/** The serial of the process that has a key. */
+export const serialOfKey = (key: bigint): number => Number(key >> BigInt(SERIAL_SHIFT));
+
+/** The serial of the process that a tag belongs to, armed or not. */
+export const serialOfTag = (tag: bigint): number =>
+	serialOfKey(BigInt.asUintN(64, (tag & ~ARMED) << BigInt(STACK_SHIFT)));

@@ -58,7 +58,7 @@ export interface Image {
 	readonly entryStores: ReadonlyMap<number, VsyscallNumber>;
 	/** In an image that counts or traces: offsets of its further pages in memory, and what its calls are, by number. */
 	readonly observation:
-		| { readonly keyPage: number; readonly file: number; readonly calls: readonly Call[] }
+		| { readonly keyPage: number; readonly homePage: number; readonly file: number; readonly calls: readonly Call[] }
 		| undefined;
 }
 
@@ -263,7 +263,8 @@ export const buildImage = (
 			for (const [label, place] of support.places(imageSize)) places.set(label, place);
 			if (observed !== undefined) {
 				places.set(observed.labels.keyPage, imageSize + pagesBehind);
-				places.set(observed.labels.file, imageSize + pagesBehind + PAGE_SIZE);
+				places.set(observed.labels.homePage, imageSize + pagesBehind + PAGE_SIZE);
+				places.set(observed.labels.file, imageSize + pagesBehind + 2 * PAGE_SIZE);
 			}
 			return code.link((label) => {
 				const place = places.get(label);
@@ -278,8 +279,7 @@ export const buildImage = (
 		installerEnd: textOffset + code.offsetOf(installer.end),
 		installerStops: stopOffsets(code, labels.stops).map((offset) => textOffset + offset),
 		nonce: buildIdWord(bytes),
-		mappingLength:
-			bytes.length + pagesBehind + (observed === undefined ? 0 : PAGE_SIZE + observed.layout.size),
+		mappingLength: bytes.length + pagesBehind + (observed === undefined ? 0 : 2 * PAGE_SIZE + observed.layout.size),
 		pageFileOffset: bytes.length,
 		furtherPages: support.pages,
 		syscallOffset: textOffset + code.offsetOf(labels.syscall),
@@ -290,7 +290,8 @@ export const buildImage = (
 		),
 		observation: observed && {
 			keyPage: bytes.length + pagesBehind,
-			file: bytes.length + pagesBehind + PAGE_SIZE,
+			homePage: bytes.length + pagesBehind + PAGE_SIZE,
+			file: bytes.length + pagesBehind + 2 * PAGE_SIZE,
 			calls: describeCalls(forwarded),
 		},
 	};

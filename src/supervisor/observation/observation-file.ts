@@ -37,6 +37,7 @@ export class ObservationFile {
 		const place = (offset: number): number => offset - OBSERVATION_PARCEL.key;
 		setU64(parcel, 0, layout.processKey(serial));
 		setU64(parcel, place(OBSERVATION_PARCEL.registry), BigInt(4 * (serial % layout.REGISTRY.entries)));
+		setU64(parcel, place(OBSERVATION_PARCEL.home), BigInt(layout.homeOffset(serial)));
 		setU64(parcel, place(OBSERVATION_PARCEL.nonce), this.#nonce);
 		parcel.set(this.#path, place(OBSERVATION_PARCEL.path));
 		return parcel;

@@ -17,10 +17,18 @@ const WORD = 8;
 /**
  * What the supervisor leaves for it below the stack pointer: offsets from it, behind PARCEL of bootstrap.ts.
  *
- * `key` u64; `registry` u64: offset of the process in the registry; `nonce` u64: what the header of the file holds; `seen` u64:
+ * `key` u64; `registry`, `home` u64: offsets of its entry in the registry and of its first slot in the file; `nonce` u64: what the header of the file holds; `seen` u64:
  * scratch; `path`: at most 32 bytes, with its NUL.
  */
-export const OBSERVATION_PARCEL = { key: -848, registry: -840, nonce: -832, seen: -824, path: -816, size: 64 } as const;
+export const OBSERVATION_PARCEL = {
+	key: -848,
+	registry: -840,
+	home: -832,
+	nonce: -824,
+	seen: -816,
+	path: -808,
+	size: 72,
+} as const;
 
 /**
  * rax := 0, or -errno. Stands behind the mapping of the vvar page; of the registers that stage 2 needs, all are kept.
@@ -35,16 +43,23 @@ export const emitMapObservation = (observed: Observed): void => {
 	};
 	assembler.push(r8);
 	assembler.lea(rdi, ripRelative(labels.keyPage));
-	assembler.mov(esi, PAGE_SIZE);
+	assembler.mov(esi, 2 * PAGE_SIZE);
 	assembler.mov(edx, kernel.PROT_READ | kernel.PROT_WRITE);
 	assembler.mov(r10d, kernel.MAP_PRIVATE | kernel.MAP_FIXED | kernel.MAP_ANONYMOUS);
 	call(kernel.SYS_mmap);
 	assembler.test(rax, rax);
 	assembler.jcc("s", done);
+	assembler.mov(esi, PAGE_SIZE);
 	assembler.mov(edx, kernel.MADV_WIPEONFORK);
 	call(kernel.SYS_madvise);
 	assembler.mov(rax, parcel(OBSERVATION_PARCEL.key));
 	assembler.mov(ripRelative(labels.keyPage), rax);
+	assembler.lea(rdx, ripRelative(labels.file));
+	assembler.add(rdx, parcel(OBSERVATION_PARCEL.home));
+	assembler.lea(rdi, ripRelative(labels.homePage));
+	assembler.mov(memory(rdi), rdx);
+	assembler.mov(edx, kernel.PROT_READ);
+	call(kernel.SYS_mprotect);
 
 	assembler.mov(edi, kernel.AT_FDCWD);
 	assembler.lea(rsi, parcel(OBSERVATION_PARCEL.path));

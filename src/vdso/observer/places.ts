@@ -1,13 +1,15 @@
 /**
  * Counting and tracing in the image, for runs that ask for it; images of others have none of this.
  *
- *     count   every function begins with an addition to a counter of its slot (observation/layout.ts); for every SAMPLE_PERIOD-th
- *             call there is a record of the caller
+ *     count   every function begins with an addition to a counter of its slot (observation/layout.ts); of some calls that the
+ *             supervisor chooses there is a record with the caller
  *     trace   every function is called by another, which writes a record of it with what it stored
  *
- * Behind the other pages of the image lie one private page, whose only word is the key of the process, and the observation file:
+ * Behind the other pages of the image lie two private pages, with one word each, and the observation file:
  *
- *     image | link page | vvar page | key page (rw-, private) | observation file (rw-, shared)
+ *     image | link page | vvar page | key page (rw-) | home page (r--) | observation file (rw-, shared)
+ *
+ * The words are the key of the process and the address of its first slot.
  *
  * A forked child finds the key page empty (MADV_WIPEONFORK): its tags match no slot, and it takes a key of its own at its first
  * call, if the supervisor has not given it one by then. No code here makes a system call: a program may have forbidden itself all.
@@ -28,6 +30,7 @@ export interface Observed extends ObservationRequest {
 	readonly hasRdpid: boolean;
 	readonly labels: {
 		readonly keyPage: Label;
+		readonly homePage: Label;
 		readonly file: Label;
 		/** Functions of the image. */
 		readonly takeKey: Label;
@@ -43,6 +46,7 @@ export const observe = (assembler: Assembler, request: ObservationRequest, hasRd
 	hasRdpid,
 	labels: {
 		keyPage: new Label("key page"),
+		homePage: new Label("home page"),
 		file: new Label("observation file"),
 		takeKey: new Label("take a key"),
 		findSlot: new Label("find a slot"),

@@ -9,23 +9,7 @@
  * A thread that is moved to another processor in the middle, or interrupted by a handler that calls, only takes another place.
  */
 import { type Label, memory } from "../../asm/operands.ts";
-import {
-	eax,
-	ecx,
-	edx,
-	r8,
-	r9,
-	r10,
-	r11,
-	rax,
-	rbp,
-	rbx,
-	rcx,
-	rdi,
-	rdx,
-	rsi,
-	rsp,
-} from "../../asm/registers.ts";
+import { eax, ecx, edx, r8, r9, r10, r11, rax, rbp, rbx, rcx, rdi, rdx, rsi, rsp } from "../../asm/registers.ts";
 import { RECORD, RING, SAMPLE, TRACED } from "../../observation/layout.ts";
 import { PAGE_SIZE } from "../../vvar/layout.ts";
 import { inFile, type Observed } from "./places.ts";
@@ -82,26 +66,26 @@ const emitCounterAndKey = ({ assembler, labels }: Observed): void => {
 const emitCommit = ({ assembler }: Observed): void => assembler.mov(memory(r11, RECORD.commit), r10);
 
 /**
- * An internal function: records the stack of a call, the number of which is in eax. Keeps every register.
+ * An internal function: records a caller: rdx is the stack pointer of the function that was called, eax the number of the call. Keeps
+ * every register.
  *
  * No word is read beyond the page that the stack pointer is in: nothing else is known to be mapped.
  */
 export const emitSample = (observed: Observed): void => {
 	const { assembler } = observed;
 	const [lost, more] = [assembler.label("lost"), assembler.label("more")];
-	const saved = [rax, rcx, rdx, rdi, rsi, r10, r11];
+	const saved = [rdx, rax, rcx, rdi, rsi, r10, r11];
 	saved.forEach((register, index) => {
 		assembler.push(register);
 		assembler.cfaOffset((index + 2) * WORD);
 	});
 	emitPlace(observed, lost);
 	emitCounterAndKey(observed);
-	assembler.mov(rax, memory(rsp, (saved.length - 1) * WORD));
+	assembler.mov(rax, memory(rsp, (saved.length - 2) * WORD));
 	assembler.mov(memory(r11, RECORD.call), eax);
 	assembler.mov(memory(r11, SAMPLE.rbp), rbp);
 	assembler.mov(memory(r11, SAMPLE.rbx), rbx);
-	// The stack pointer of the caller, in front of the return address of this function.
-	assembler.lea(rsi, memory(rsp, (saved.length + 1) * WORD));
+	assembler.mov(rsi, memory(rsp, (saved.length - 1) * WORD));
 	assembler.mov(memory(r11, SAMPLE.stackPointer), rsi);
 	assembler.mov(rcx, rsi);
 	assembler.or(rcx, -PAGE_SIZE);
@@ -168,4 +152,3 @@ export const emitRecord = (observed: Observed): void => {
 	assembler.cfaOffset(WORD);
 	assembler.ret();
 };
-

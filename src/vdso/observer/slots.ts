@@ -1,12 +1,12 @@
 /**
  * Counting: where the slot of a call is, and the addition.
  *
- * In the straight line that is ten instructions in front of a function, none of which the processor waits for. Scratch are rax, r10
- * and r11 alone, which hold no argument of any function, and the flags.
+ * In the straight line that is ten instructions in front of a function. Scratch are rax, r10 and r11 alone, which hold no argument of
+ * any function, and the flags.
  */
 import type { Assembler } from "../../asm/assembler.ts";
 import { type BasedMemory, indexed, type Label, memory, ripRelative } from "../../asm/operands.ts";
-import { eax, ecx, edi, r10, r10d, r11, r11d, rax, rcx, rdx, rsp } from "../../asm/registers.ts";
+import { eax, ecx, edi, esp, r10, r11, r11d, rax, rcx, rdx, rsp } from "../../asm/registers.ts";
 import { CLOCK_IDS } from "../../observation/calls.ts";
 import * as observation from "../../observation/layout.ts";
 import { inFile, type Observed } from "./places.ts";
@@ -29,16 +29,6 @@ const emitClock = (assembler: Assembler, counter: Counter): void => {
 	assembler.cmov("b", eax, edi);
 };
 
-/** r11 := where the slot of the tag in r10 is looked for first. rax is lost. */
-const emitHome = (observed: Observed): void => {
-	const { assembler, layout } = observed;
-	assembler.mov(r11d, r10d);
-	assembler.and(r11d, observation.SLOTS - 1);
-	assembler.shl(r11, Math.log2(observation.SLOT.size));
-	assembler.lea(rax, inFile(observed, layout.slotsOffset));
-	assembler.add(r11, rax);
-};
-
 /**
  * Counts a call, where the function is entered or, in an entry of the page, behind `frame` bytes from the stack pointer to the
  * caller's.
@@ -47,31 +37,30 @@ const emitHome = (observed: Observed): void => {
  */
 export const emitCount = (observed: Observed, counter: Counter, frame: number = WORD): (() => void) => {
 	const { assembler, labels } = observed;
-	const label = (name: string): Label => assembler.label(name);
-	const [elsewhere, found, sample, add, counted] = [
-		label("elsewhere"),
-		label("found"),
-		label("sample"),
-		label("add"),
-		label("counted"),
+	const [elsewhere, found, counted] = [
+		assembler.label("elsewhere"),
+		assembler.label("found"),
+		assembler.label("counted"),
 	];
 	const place = counterPlace(counter);
-	assembler.mov(r10, rsp);
+	assembler.mov(r11d, esp);
+	assembler.and(r11d, (observation.HOMES - 1) * observation.SLOT.size);
+	assembler.add(r11, ripRelative(labels.homePage));
+	assembler.mov(r10, ripRelative(labels.keyPage));
+	assembler.add(r10, rsp);
 	assembler.shr(r10, observation.STACK_SHIFT);
-	assembler.add(r10, ripRelative(labels.keyPage));
-	emitHome(observed);
 	assembler.cmp(r10, memory(r11, observation.SLOT.tag));
 	assembler.jcc("nz", elsewhere);
 	assembler.bind(found);
 	emitClock(assembler, counter);
-	assembler.test(place, observation.SAMPLE_PERIOD - 1, 32);
-	assembler.jcc("z", sample);
-	assembler.bind(add);
 	assembler.add(place, 1, 64);
 	assembler.bind(counted);
 	return () => {
 		assembler.cfaOffset(frame);
 		assembler.bind(elsewhere);
+		emitClock(assembler, counter);
+		if ("call" in counter) assembler.mov(eax, counter.call);
+		else assembler.add(eax, counter.base);
 		assembler.call(labels.findSlot);
 		assembler.jcc("ae", found);
 		// Others count there too.
@@ -79,39 +68,57 @@ export const emitCount = (observed: Observed, counter: Counter, frame: number = 
 		assembler.lock();
 		assembler.add(place, 1, 64);
 		assembler.jmp(counted);
-
-		assembler.bind(sample);
-		if ("call" in counter) assembler.mov(eax, counter.call);
-		else assembler.add(eax, counter.base);
-		assembler.call(labels.sample);
-		if ("base" in counter) assembler.sub(eax, counter.base);
-		assembler.jmp(add);
 	};
+};
+
+/** Where emitFindSlot keeps what it was called with, from rsp. */
+const SAVED = { rdx: 0, rcx: 8, call: 16, callersStack: 32 } as const;
+
+/** Jumps to `sample` when the slot at r11 was armed for the tag in r10, and its turn has come; to `found` when it has not yet. */
+const emitIfArmed = ({ assembler }: Observed, { found, sample }: Readonly<Record<"found" | "sample", Label>>): void => {
+	const notArmed = assembler.label("not armed");
+	assembler.mov(rax, memory(r11, observation.SLOT.tag));
+	assembler.shl(rax, 1);
+	assembler.jcc("ae", notArmed);
+	assembler.shr(rax, 1);
+	assembler.cmp(rax, r10);
+	assembler.jcc("nz", notArmed);
+	assembler.sub(memory(r11, observation.SLOT.skips), 1, 32);
+	assembler.jcc("ns", found);
+	assembler.mov(memory(r11, observation.SLOT.tag), r10);
+	assembler.jmp(sample);
+	assembler.bind(notArmed);
 };
 
 /**
  * An internal function: r11 := the slot of the tag in r10, taken now when it is new; carry when none is left, and r11 is the overflow
- * slot. rax is lost.
+ * slot. eax is the number of the call; rax is lost.
+ *
+ * The first call of a slot is sampled.
  */
 export const emitFindSlot = (observed: Observed): void => {
 	const { assembler, labels, layout } = observed;
-	const [hasKey, look, next, found, full, leave] = ["has key", "look", "next", "found", "full", "leave"].map((name) =>
-		assembler.label(name),
-	) as [Label, Label, Label, Label, Label, Label];
-	const last = layout.slotsOffset + (observation.SLOTS - 1) * observation.SLOT.size;
-	assembler.push(rcx);
-	assembler.cfaOffset(2 * WORD);
-	assembler.push(rdx);
-	assembler.cfaOffset(3 * WORD);
+	const [hasKey, look, next, sample, found, full, leave] = [
+		"has key",
+		"look",
+		"next",
+		"sample",
+		"found",
+		"full",
+		"leave",
+	].map((name) => assembler.label(name)) as [Label, Label, Label, Label, Label, Label, Label];
+	[rax, rcx, rdx].forEach((register, index) => {
+		assembler.push(register);
+		assembler.cfaOffset((index + 2) * WORD);
+	});
 	assembler.mov(rax, r10);
-	assembler.shr(rax, observation.SERIAL_SHIFT);
+	assembler.shr(rax, observation.SERIAL_SHIFT - observation.STACK_SHIFT);
 	assembler.jcc("nz", hasKey);
 	assembler.call(labels.takeKey);
+	assembler.shr(rax, observation.STACK_SHIFT);
 	assembler.add(r10, rax);
-	emitHome(observed);
 	assembler.bind(hasKey);
 	assembler.mov(ecx, observation.PROBES);
-	assembler.lea(rdx, inFile(observed, last));
 	assembler.bind(look);
 	assembler.mov(rax, memory(r11, observation.SLOT.tag));
 	assembler.cmp(rax, r10);
@@ -123,25 +130,29 @@ export const emitFindSlot = (observed: Observed): void => {
 	assembler.jcc("nz", look);
 	assembler.lock();
 	assembler.add(inFile(observed, observation.HEADER.taken), 1, 64);
+	assembler.bind(sample);
+	assembler.lea(rdx, memory(rsp, SAVED.callersStack));
+	assembler.mov(eax, memory(rsp, SAVED.call));
+	assembler.call(labels.sample);
 	assembler.bind(found);
 	assembler.test(r11, r11);
 	assembler.jmp(leave);
 
 	assembler.bind(next);
+	emitIfArmed(observed, { found, sample });
 	assembler.sub(ecx, 1);
 	assembler.jcc("z", full);
 	assembler.add(r11, observation.SLOT.size);
-	assembler.cmp(r11, rdx);
-	assembler.jcc("be", look);
-	assembler.sub(r11, observation.SLOTS * observation.SLOT.size);
 	assembler.jmp(look);
 	assembler.bind(full);
 	assembler.lea(r11, inFile(observed, layout.overflowOffset));
 	assembler.cmp(ecx, 1);
 	assembler.bind(leave);
 	assembler.pop(rdx);
-	assembler.cfaOffset(2 * WORD);
+	assembler.cfaOffset(3 * WORD);
 	assembler.pop(rcx);
+	assembler.cfaOffset(2 * WORD);
+	assembler.pop(rax);
 	assembler.cfaOffset(WORD);
 	assembler.ret();
 };
@@ -160,9 +171,8 @@ export const emitTakeKey = (observed: Observed): void => {
 	assembler.xadd(inFile(observed, observation.HEADER.selfSerials), rax);
 	assembler.and(eax, observation.FIRST_SELF_SERIAL - 1);
 	assembler.add(eax, observation.FIRST_SELF_SERIAL);
-	assembler.imul(rcx, rax, observation.KEY_SPREAD);
 	assembler.shl(rax, observation.SERIAL_SHIFT);
-	assembler.add(rcx, rax);
+	assembler.mov(rcx, rax);
 	assembler.xor(eax, eax);
 	// A handler of a signal, or the supervisor, can have been faster.
 	assembler.lock();
