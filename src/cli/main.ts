@@ -83,7 +83,7 @@ const runCommand = program
 	.action(async (command: string[], flags: RunFlags) => endLike(await runProgram(command, flags)));
 
 addClockCommand(program);
-addStatCommand(program);
+addStatCommand(program, endLike);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
 program
 	.command("faketime")

@@ -42,13 +42,14 @@ const openClock = (text: string): Pick<RunOptions, "clock" | "followed"> => {
 	};
 };
 
-export const runProgram = async (command: readonly string[], flags: RunFlags): Promise<ExitStatus> => {
+/** What a run is given by the command line. */
+export const runOptions = (command: readonly string[], flags: RunFlags): RunOptions => {
 	checkHost();
 	const mode = parseMode(flags.vsyscall);
 	const selection = parseSelection(flags);
 	const clock = openClock(flags.clock);
 	const reads = parseReads(flags.reads);
-	const { status, page } = await run({
+	return {
 		command: inheritedArguments(command),
 		...clock,
 		selection,
@@ -57,7 +58,11 @@ export const runProgram = async (command: readonly string[], flags: RunFlags): P
 		vsyscall: { mode, patches: flags.patch },
 		report: say,
 		trace: flags.verbose === true ? say : () => {},
-	});
+	};
+};
+
+export const runProgram = async (command: readonly string[], flags: RunFlags): Promise<ExitStatus> => {
+	const { status, page } = await run(runOptions(command, flags));
 	if (flags.stats === true) {
 		say(
 			`vsyscall page: ${counted(page.patched, "call site")} patched, ${counted(page.trapped, "call")} trapped, ${counted(page.refused, "call site")} refused`,

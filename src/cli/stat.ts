@@ -1,45 +1,47 @@
-/** `vsyscall stat`: a run whose calls are counted. */
-import type { Command } from "commander";
-import { anchorNow } from "../clock-file/anchor.ts";
-import { parseClockSpec } from "../clock/spec.ts";
-import { checkHost } from "../linux/host-check.ts";
-import { inheritedArguments } from "../linux/inherited-state.ts";
-import { readTally } from "../observation/counters.ts";
+/** `vsyscall stat`: a run whose calls are counted, and the report. */
+import { type Command, InvalidArgumentError } from "commander";
+import type { ExitStatus } from "../supervisor/exit-status.ts";
+import { Statistics } from "../supervisor/observation/statistics.ts";
 import { run } from "../supervisor/run.ts";
-import { say } from "./messages.ts";
+import { statJson, statText } from "./format/stat.ts";
+import { addObservedOptions, type ObservedFlags, openOutput } from "./observed-options.ts";
+import { runOptions } from "./run.ts";
 
-export const runStat = async (command: readonly string[]): Promise<void> => {
-	checkHost();
-	await run({
-		command: inheritedArguments(command),
-		clock: anchorNow(parseClockSpec("host")),
-		followed: undefined,
-		selection: undefined,
-		onFailure: "refuse",
-		reads: "exact",
-		vsyscall: { mode: "auto", patches: true },
-		observation: {
-			observation: "count",
-			stopped: (call) =>
-				say(JSON.stringify(call, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))),
-			look: (observer) => {
-				const tally = readTally(observer.file.bytes, observer.file.layout);
-				for (const [serial, counts] of tally.processes) {
-					const counted = counts.flatMap((count, index) => (count === 0n ? [] : [`${index}=${count}`]));
-					say(`${serial} ${observer.processes.bySerial(serial)?.pid ?? "?"} ${counted.join(" ")}`);
-				}
-			},
-			lookMs: 60_000,
-		},
-		report: say,
-		trace: () => {},
-	});
+interface StatFlags extends ObservedFlags {
+	readonly top: number;
+}
+
+const EXAMPLES = `
+Examples:
+  vsyscall stat -- python3 -c 'import time; [time.time() for _ in range(1000000)]'
+  vsyscall stat --json -o clock-reads.json -- redis-server`;
+
+const wholeNumber = (text: string): number => {
+	if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError("It must be a whole number.");
+	return Number(text);
 };
 
-export const addStatCommand = (program: Command): void => {
-	program
-		.command("stat")
-		.argument("<program...>")
-		.passThroughOptions()
-		.action(async (command: string[]) => runStat(command));
+const emphasis = (isTerminal: boolean): ((text: string) => string) =>
+	isTerminal && (process.env["NO_COLOR"] ?? "") === "" ? (text) => `\u001b[1m${text}\u001b[0m` : (text) => text;
+
+export const runStat = async (command: readonly string[], flags: StatFlags): Promise<ExitStatus> => {
+	const options = runOptions(command, flags);
+	const output = openOutput(flags.output);
+	const statistics = new Statistics();
+	const { status } = await run({ ...options, observation: statistics.options });
+	const report = statistics.report();
+	output.write(
+		flags.json === true ? statJson(report, command) : statText(report, flags.top, emphasis(output.isTerminal)),
+	);
+	output.close();
+	return status;
+};
+
+/** @param ended is told how the program ended */
+export const addStatCommand = (program: Command, ended: (status: ExitStatus) => void): void => {
+	addObservedOptions(program.command("stat").description("run a program and count its calls that ask for the time"))
+		.option("--json", "the report as JSON (docs/stat.schema.json)")
+		.option("--top <count>", "how many processes and callers are shown", wholeNumber, 10)
+		.addHelpText("after", EXAMPLES)
+		.action(async (command: string[], flags: StatFlags) => ended(await runStat(command, flags)));
 };

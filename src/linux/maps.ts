@@ -21,3 +21,25 @@ export const hostVdsoRange = (tid: number): { readonly start: bigint; readonly e
 		? undefined
 		: { start: BigInt(`0x${start}`), end: BigInt(`0x${end}`) };
 };
+
+/** A line of the file. */
+export interface Mapping {
+	readonly start: bigint;
+	/** Of the first byte behind it. */
+	readonly end: bigint;
+	/** Of its first byte in the file. */
+	readonly offset: bigint;
+	/** "" for memory without a name. */
+	readonly path: string;
+}
+
+/** What a process has mapped; nothing when it has ended. */
+export const readMappings = (pid: number): readonly Mapping[] =>
+	readMaps(pid)
+		.split("\n")
+		.flatMap((line) => {
+			const [, start, end, offset, path = ""] =
+				/^([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) \S+ \d+ *(.*)$/.exec(line) ?? [];
+			if (start === undefined || end === undefined || offset === undefined) return [];
+			return [{ start: BigInt(`0x${start}`), end: BigInt(`0x${end}`), offset: BigInt(`0x${offset}`), path }];
+		});

@@ -76,3 +76,6 @@ const CLOCK_NAMES = [
 /** The name of a clock id, as clock_gettime(2) and include/uapi/linux/time.h spell it; the number where it has none. */
 export const clockName = (clock: number | "other"): string =>
 	clock === "other" ? "other clocks" : (CLOCK_NAMES[clock] ?? String(clock));
+
+/** Equal for equal calls. */
+export const keyOfCall = ({ way, name, clock }: Call): string => `${way} ${name} ${clock ?? ""}`;

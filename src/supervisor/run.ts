@@ -27,6 +27,7 @@ import { PageFile } from "./install/page-file.ts";
 import { isProcess, programNames } from "./process-facts.ts";
 import { execError, findProgram } from "./program-file.ts";
 import { type ObservationOptions, ObservedRun } from "./observation/observed-run.ts";
+import type { Observer } from "./observation/observer.ts";
 import { NamedRunClock } from "./run-clock.ts";
 import { seizeError } from "./seize-error.ts";
 import { isSelected, type Selection } from "./selection.ts";
@@ -67,7 +68,9 @@ interface Prepared {
 	readonly pageFile: PageFile;
 	readonly image: Image;
 	readonly policy: PagePolicy | undefined;
-	readonly observed: ReturnType<ObservedRun["begin"]> | undefined;
+	readonly observer: Observer | undefined;
+	/** Ends what observes the run, when its last process has ended. */
+	readonly endObservation: () => void;
 	/** Descriptors of ours that processes must not inherit. */
 	readonly descriptors: readonly number[];
 }
@@ -109,15 +112,15 @@ const prepare = (options: RunOptions): Prepared => {
 		);
 	}
 	const pageFile = new PageFile({ image, clock: options.clock, taiSeconds: readTaiOffset() });
-	const observed = observedRun?.begin(image);
+	const { observer, end } = observedRun?.begin(image) ?? { observer: undefined, end: () => {} };
 	const installer = new Installer({
 		image,
 		pageFile,
 		roomFor: (length) => zeroTail(host.bytes, length),
-		observer: observed?.observer,
+		observer,
 	});
 	const descriptors = [...pageFile.descriptors, ...(observedRun?.descriptors ?? [])];
-	return { pageFile, installer, image, policy, observed, descriptors };
+	return { pageFile, installer, image, policy, observer, endObservation: end, descriptors };
 };
 
 /** What stops the calls that are answered here. */
@@ -221,7 +224,7 @@ const untilOver = (supervisor: Supervisor, named: NamedRunClock | undefined): Pr
  */
 export const run = async (options: RunOptions): Promise<RunResult> => {
 	const { selection } = options;
-	const { installer, pageFile, image, policy, observed, descriptors } = prepare(options);
+	const { installer, pageFile, image, policy, observer, endObservation, descriptors } = prepare(options);
 	const named = "kind" in options.clock ? undefined : new NamedRunClock(options.clock, options.report);
 	const clock = named ?? pageFile;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);
@@ -247,7 +250,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 			const errno = started.program?.filterError ?? 0;
 			if (errno !== 0) options.trace(withoutFilter(errno));
 		},
-		observer: observed?.observer,
+		observer,
 		jobStop: new JobStop(),
 	});
 	// Nothing is lost without it as long as nobody sets the clock, and the page is the host's.
@@ -262,7 +265,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 	const stopFollowing = options.followed && follow(options.followed, (next) => clock.change(() => next));
 	await untilOver(supervisor, named);
 	stopFollowing?.();
-	observed?.end();
+	endObservation();
 	if (program.filterError !== 0 && !isFilterOptional) throw filterError(program.filterError);
 	if (program.execError !== 0) throw execError(file, program.execError);
 	const failure: ExitStatus = { kind: "exited", exitCode: EXIT_OWN_FAILURE };

@@ -98,6 +98,8 @@ export class Supervisor {
 	readonly #timeCalls: TimeCalls | undefined;
 	readonly #slot: TracerSlot;
 	readonly #coverage: Coverage;
+	/** The options of ptrace(2). */
+	readonly #traced: number;
 	#lead = 0;
 	#status: ExitStatus | undefined;
 	#hasStarted = false;
@@ -108,6 +110,7 @@ export class Supervisor {
 
 	constructor(options: SupervisorOptions) {
 		this.#options = options;
+		this.#traced = options.observer === undefined ? OPTIONS : OPTIONS | linux.PTRACE_O_TRACEEXIT;
 		const isMeant = (tid: number): boolean => {
 			if (options.isMeant(tid)) return true;
 			this.#bystanders.add(tid);
@@ -175,7 +178,7 @@ export class Supervisor {
 	seize(pid: number): number {
 		this.#lead = pid;
 		this.#taskOf(pid).isAnnounced = true;
-		return seize(pid, OPTIONS);
+		return seize(pid, this.#traced);
 	}
 
 	/** How the first process ended; undefined while it runs. */
@@ -284,7 +287,7 @@ export class Supervisor {
 
 	#eventStop(task: Task, event: number): void {
 		const { tid } = task;
-		if (event === linux.PTRACE_EVENT_STOP) this.#options.observer?.seen(tid);
+		this.#observe(tid, event);
 		if (event === linux.PTRACE_EVENT_EXEC) return this.#exec(task);
 		if (event === linux.PTRACE_EVENT_SECCOMP && task.remote === undefined) {
 			this.#seccompStop(tid);
@@ -299,6 +302,12 @@ export class Supervisor {
 		else if (event === linux.PTRACE_EVENT_STOP && this.#timeCalls?.eventStop(tid) === true) return;
 		else if (this.#pageCalls !== undefined) this.#pageCalls.resume(tid);
 		else resume(tid, 0);
+	}
+
+	#observe(tid: number, event: number): void {
+		const { observer } = this.#options;
+		if (event === linux.PTRACE_EVENT_STOP) observer?.seen(tid);
+		if (event === linux.PTRACE_EVENT_EXIT) observer?.exits(tid);
 	}
 
 	/** The filter has stopped a call, and says why. */
@@ -365,7 +374,7 @@ export class Supervisor {
 
 	/** Traces a task again that was let go. It may have executed a program that nobody has covered. */
 	#takeBack(tid: number, isCovered: boolean): void {
-		if (seize(tid, OPTIONS) < 0) return;
+		if (seize(tid, this.#traced) < 0) return;
 		this.#taskOf(tid).isAnnounced = true;
 		if (this.#options.installer.isInstalled(tid)) return this.#options.uncovered(tid, undefined);
 		this.#timeCalls?.uncovered(tid);

@@ -27,7 +27,13 @@ import { emitInstaller } from "./installer.ts";
 import { emitInternalFunctions, internalFunctions } from "./internal.ts";
 import { LinkPage } from "./link-page.ts";
 import { emitObserverFunctions, emitTraced, isTracedWhole } from "./observer/hooks.ts";
-import { type ObservationRequest, observe } from "./observer/places.ts";
+import {
+	observationLabels,
+	type ObservationPlaces,
+	type ObservationRequest,
+	observe,
+	placeObservation,
+} from "./observer/places.ts";
 import { emitPageSupport, type PageSupport } from "./page-support.ts";
 import type { Reads } from "./reads.ts";
 import { emitTime } from "./time.ts";
@@ -57,9 +63,7 @@ export interface Image {
 	/** The stores of the entries through a pointer of the program's, by the offset of the instruction. */
 	readonly entryStores: ReadonlyMap<number, VsyscallNumber>;
 	/** In an image that counts or traces: offsets of its further pages in memory, and what its calls are, by number. */
-	readonly observation:
-		| { readonly keyPage: number; readonly homePage: number; readonly file: number; readonly calls: readonly Call[] }
-		| undefined;
+	readonly observation: (ObservationPlaces & { readonly calls: readonly Call[] }) | undefined;
 }
 
 const VERSION = "LINUX_2.6";
@@ -135,6 +139,7 @@ export const buildImage = (
 		);
 	}
 	const { reads = "exact" } = request;
+	const observed = request.observation && observe(assembler, request.observation, host.hasRdpid);
 	const emission: Emission = {
 		assembler,
 		page: new Label("vvar page"),
@@ -142,7 +147,7 @@ export const buildImage = (
 		host,
 		internal: internalFunctions(),
 		reads,
-		observed: request.observation && observe(assembler, request.observation, host.hasRdpid),
+		observed,
 	};
 	const blocks: Block[] = [];
 	const block = (name: string, exports: Block["exports"], emit: () => void): Block => {
@@ -196,21 +201,13 @@ export const buildImage = (
 		});
 		syscallStubs.set(target.number, stub.start);
 	}
-	emitInternalFunctions(emission, (start, emit) =>
+	const internal = (start: Label, emit: () => void): Block =>
 		block(start.name, [], () => {
 			assembler.bind(start);
 			emit();
-		}),
-	);
-	const { observed } = emission;
-	if (observed !== undefined) {
-		emitObserverFunctions(observed, (start, emit) =>
-			block(start.name, [], () => {
-				assembler.bind(start);
-				emit();
-			}),
-		);
-	}
+		});
+	emitInternalFunctions(emission, internal);
+	emitObserverFunctions(emission, internal);
 	const support = emitPageSupport(emission, request, (name, emit) => block(name, [], emit).start);
 	const labels = {
 		syscall: new Label("a syscall instruction"),
@@ -261,11 +258,7 @@ export const buildImage = (
 			]);
 			for (const word of links.words) places.set(word.label, imageSize + word.offset);
 			for (const [label, place] of support.places(imageSize)) places.set(label, place);
-			if (observed !== undefined) {
-				places.set(observed.labels.keyPage, imageSize + pagesBehind);
-				places.set(observed.labels.homePage, imageSize + pagesBehind + PAGE_SIZE);
-				places.set(observed.labels.file, imageSize + pagesBehind + 2 * PAGE_SIZE);
-			}
+			for (const [label, place] of observationLabels(observed, imageSize + pagesBehind)) places.set(label, place);
 			return code.link((label) => {
 				const place = places.get(label);
 				if (place === undefined) throw new VsyscallError("ERR_VSYSCALL_IMAGE", `nothing is at ${label.name}`);
@@ -273,13 +266,14 @@ export const buildImage = (
 			});
 		},
 	});
+	const observationPlaces = placeObservation(observed, bytes.length + pagesBehind);
 	return {
 		bytes,
 		installerOffset: textOffset + code.offsetOf(installer.start),
 		installerEnd: textOffset + code.offsetOf(installer.end),
 		installerStops: stopOffsets(code, labels.stops).map((offset) => textOffset + offset),
 		nonce: buildIdWord(bytes),
-		mappingLength: bytes.length + pagesBehind + (observed === undefined ? 0 : 2 * PAGE_SIZE + observed.layout.size),
+		mappingLength: observationPlaces.end,
 		pageFileOffset: bytes.length,
 		furtherPages: support.pages,
 		syscallOffset: textOffset + code.offsetOf(labels.syscall),
@@ -288,11 +282,6 @@ export const buildImage = (
 		entryStores: new Map(
 			support.stores.map(({ label, number }) => [textOffset + code.offsetOf(label), number] as const),
 		),
-		observation: observed && {
-			keyPage: bytes.length + pagesBehind,
-			homePage: bytes.length + pagesBehind + PAGE_SIZE,
-			file: bytes.length + pagesBehind + 2 * PAGE_SIZE,
-			calls: describeCalls(forwarded),
-		},
+		observation: observed && { ...observationPlaces, calls: describeCalls(forwarded) },
 	};
 };

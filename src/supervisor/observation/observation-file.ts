@@ -1,16 +1,14 @@
 /** The observation file of a run (observation/layout.ts), and the processes that have it. */
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { ByteReader, setU32 } from "../../bytes.ts";
+import { ByteReader, setU64 } from "../../bytes.ts";
 import { createMemoryFile, fillFile, mapShared } from "../../linux/memfd.ts";
 import { descriptorPath } from "../../linux/proc-file.ts";
 import * as layout from "../../observation/layout.ts";
 import { OBSERVATION_PARCEL } from "../../vdso/observer/install.ts";
 
-const setU64 = (bytes: Uint8Array, offset: number, value: bigint): void => {
-	setU32(bytes, offset, Number(value & 0xffff_ffffn));
-	setU32(bytes, offset + 4, Number(value >> 32n));
-};
+/** Of a field, in the parcel. */
+const place = (field: number): number => field - OBSERVATION_PARCEL.key;
 
 export class ObservationFile {
 	readonly layout: layout.ObservationLayout;
@@ -34,7 +32,6 @@ export class ObservationFile {
 	/** What stage 2 of a process finds below its stack pointer. */
 	parcel(serial: number): Uint8Array {
 		const parcel = new Uint8Array(OBSERVATION_PARCEL.size);
-		const place = (offset: number): number => offset - OBSERVATION_PARCEL.key;
 		setU64(parcel, 0, layout.processKey(serial));
 		setU64(parcel, place(OBSERVATION_PARCEL.registry), BigInt(4 * (serial % layout.REGISTRY.entries)));
 		setU64(parcel, place(OBSERVATION_PARCEL.home), BigInt(layout.homeOffset(serial)));

@@ -9,10 +9,14 @@ import { Observer, type StoppedObservation } from "./observer.ts";
 
 export interface ObservationOptions {
 	readonly observation: Observation;
+	/** Told before the program starts. */
+	readonly begun: (observer: Observer) => void;
 	/** Told of every call that the supervisor has answered, or let pass. */
 	readonly stopped: (call: StoppedObservation) => void;
+	/** Told of every task that is about to exit, while it still has its memory. */
+	readonly exits: (tid: number) => void;
 	/** Called every `lookMs` while the run lasts, and when it is over. */
-	readonly look: (observer: Observer) => void;
+	readonly look: (isEnd: boolean) => void;
 	readonly lookMs: number;
 }
 
@@ -42,12 +46,13 @@ export class ObservedRun {
 
 	/** @returns the observer, and what ends the looks with a last one */
 	begin(image: Image): { readonly observer: Observer; readonly end: () => void } {
-		const { stopped, look, lookMs } = this.#options;
-		const observer = new Observer({ file: this.#file, image, stopped });
-		const timer = setInterval(() => look(observer), lookMs);
+		const { look, lookMs } = this.#options;
+		const observer = new Observer({ ...this.#options, file: this.#file, image });
+		this.#options.begun(observer);
+		const timer = setInterval(() => look(false), lookMs);
 		const end = (): void => {
 			clearInterval(timer);
-			look(observer);
+			look(true);
 		};
 		return { observer, end };
 	}

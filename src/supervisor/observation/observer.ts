@@ -28,6 +28,8 @@ export interface ObserverOptions {
 	readonly file: ObservationFile;
 	readonly image: Image;
 	readonly stopped: (call: StoppedObservation) => void;
+	/** Told of every task that is about to exit. */
+	readonly exits: (tid: number) => void;
 }
 
 export class Observer {
@@ -35,12 +37,20 @@ export class Observer {
 	readonly processes: ObservedProcesses = new ObservedProcesses();
 	readonly #image: Image;
 	readonly #stopped: ObserverOptions["stopped"];
+	/** A task is about to exit, and still has its memory. */
+	readonly exits: (tid: number) => void;
 	readonly #seen = new Set<number>();
 
-	constructor({ file, image, stopped }: ObserverOptions) {
+	constructor({ file, image, stopped, exits }: ObserverOptions) {
 		this.file = file;
 		this.#image = image;
 		this.#stopped = stopped;
+		this.exits = exits;
+	}
+
+	/** The calls that the image counts or records, by number. */
+	get calls(): readonly Call[] {
+		return this.#image.observation?.calls ?? [];
 	}
 
 	/** The image is about to be installed in a process. */
@@ -53,8 +63,9 @@ export class Observer {
 	seen(tid: number): void {
 		if (this.#seen.has(tid)) return;
 		this.#seen.add(tid);
-		const place = isProcess(tid) ? this.#keyPlace(tid) : undefined;
-		if (place !== undefined) this.processes.adopt(tid, place);
+		const { observation } = this.#image;
+		const address = isProcess(tid) ? imageAddress(tid, this.#image) : undefined;
+		if (address !== undefined && observation !== undefined) this.processes.adopt(tid, address, observation);
 	}
 
 	ended(tid: number): void {
@@ -82,11 +93,5 @@ export class Observer {
 	/** A call of the vsyscall page. */
 	pageCall({ number, ...rest }: Omit<StoppedObservation, "call"> & { readonly number: VsyscallNumber }): void {
 		this.#stopped({ ...rest, call: { way: "page", name: VSYSCALLS[number].name } });
-	}
-
-	#keyPlace(pid: number): bigint | undefined {
-		const { observation } = this.#image;
-		const address = imageAddress(pid, this.#image);
-		return address === undefined || observation === undefined ? undefined : address + BigInt(observation.keyPage);
 	}
 }

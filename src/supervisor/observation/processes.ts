@@ -2,8 +2,9 @@
  * The processes of an observed run. Each program that a process executes, and each process that is forked, has a serial of its own,
  * by which the image marks what it counts and records.
  */
-import { readMemory, writeMemory } from "../../linux/remote-memory.ts";
-import { processKey } from "../../observation/layout.ts";
+import { pokeMemory, readMemory, writeMemory } from "../../linux/remote-memory.ts";
+import { FIRST_SELF_SERIAL, homeOffset, processKey } from "../../observation/layout.ts";
+import type { Image } from "../../vdso/image.ts";
 import { programName } from "../process-facts.ts";
 
 export interface ObservedProcess {
@@ -15,16 +16,20 @@ export interface ObservedProcess {
 	readonly isForked: boolean;
 }
 
+/** All processes behind it share one. */
+const LAST_SERIAL = FIRST_SELF_SERIAL - 1;
+
 export class ObservedProcesses {
 	readonly #bySerial = new Map<number, ObservedProcess>();
 	/** What each process runs now. */
 	readonly #current = new Map<number, ObservedProcess>();
+	#last = 0;
 
 	/** A process is about to execute a program, or was forked. */
 	add(pid: number, isForked: boolean): ObservedProcess {
-		const serial = this.#bySerial.size + 1;
-		const process = { serial, pid, program: programName(pid), isForked };
-		this.#bySerial.set(serial, process);
+		this.#last = Math.min(this.#last + 1, LAST_SERIAL);
+		const process = { serial: this.#last, pid, program: programName(pid), isForked };
+		this.#bySerial.set(process.serial, process);
 		this.#current.set(pid, process);
 		return process;
 	}
@@ -32,14 +37,17 @@ export class ObservedProcesses {
 	/**
 	 * Gives a forked process its key, if it has none: a thread has that of its process.
 	 *
-	 * @param place address of the key
+	 * @param image address of the image
 	 */
-	adopt(pid: number, place: bigint): void {
-		const key = new BigUint64Array(1);
-		const bytes = new Uint8Array(key.buffer);
-		if (readMemory(pid, place, bytes) !== bytes.length || key[0] !== 0n) return;
-		key[0] = processKey(this.add(pid, true).serial);
-		writeMemory(pid, place, bytes);
+	adopt(pid: number, image: bigint, { keyPage, homePage, file }: NonNullable<Image["observation"]>): void {
+		const word = new BigUint64Array(1);
+		const bytes = new Uint8Array(word.buffer);
+		if (readMemory(pid, image + BigInt(keyPage), bytes) !== bytes.length || word[0] !== 0n) return;
+		const { serial } = this.add(pid, true);
+		word[0] = image + BigInt(file + homeOffset(serial));
+		pokeMemory(pid, image + BigInt(homePage), bytes);
+		word[0] = processKey(serial);
+		writeMemory(pid, image + BigInt(keyPage), bytes);
 	}
 
 	/** What a process runs now. */
@@ -53,6 +61,12 @@ export class ObservedProcesses {
 
 	get all(): Iterable<ObservedProcess> {
 		return this.#bySerial.values();
+	}
+
+	/** Whether nobody has the serial any more. */
+	isGone(serial: number): boolean {
+		const process = this.#bySerial.get(serial);
+		return process !== undefined && serial !== LAST_SERIAL && this.#current.get(process.pid) !== process;
 	}
 
 	/** The id can be another process's next. */

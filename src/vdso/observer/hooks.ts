@@ -110,7 +110,8 @@ export const emitEntryLeft = ({ observed }: Hooked, number: VsyscallNumber, retu
 };
 
 /** The functions of the image that the others call for it. @param block emits a function that begins at the label */
-export const emitObserverFunctions = (observed: Observed, block: (start: Label, emit: () => void) => void): void => {
+export const emitObserverFunctions = ({ observed }: Hooked, block: (start: Label, emit: () => void) => void): void => {
+	if (observed === undefined) return;
 	const { labels } = observed;
 	block(labels.takeKey, () => emitTakeKey(observed));
 	if (isKind(observed, "trace")) return block(labels.record, () => emitRecord(observed));

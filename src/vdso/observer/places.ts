@@ -16,6 +16,7 @@
  */
 import type { Assembler } from "../../asm/assembler.ts";
 import { Label, type RipRelativeMemory, ripRelative } from "../../asm/operands.ts";
+import { PAGE_SIZE } from "../../vvar/layout.ts";
 import type { Observation, ObservationLayout } from "../../observation/layout.ts";
 
 /** What a run wants to know of the calls of its processes. */
@@ -54,6 +55,36 @@ export const observe = (assembler: Assembler, request: ObservationRequest, hasRd
 		record: new Label("record a call"),
 	},
 });
+
+/** Where the pages begin, from the start of the image, when the first is at `start`. */
+export interface ObservationPlaces {
+	readonly keyPage: number;
+	readonly homePage: number;
+	readonly file: number;
+	/** Behind the last one. */
+	readonly end: number;
+}
+
+/** @param observed undefined when there are none */
+export const placeObservation = (observed: Observed | undefined, start: number): ObservationPlaces => {
+	const [homePage, file] = [start + PAGE_SIZE, start + 2 * PAGE_SIZE];
+	return { keyPage: start, homePage, file, end: observed === undefined ? start : file + observed.layout.size };
+};
+
+/** The same, by label. */
+export const observationLabels = (
+	observed: Observed | undefined,
+	start: number,
+): readonly (readonly [Label, number])[] => {
+	if (observed === undefined) return [];
+	const { keyPage, homePage, file } = placeObservation(observed, start);
+	const { labels } = observed;
+	return [
+		[labels.keyPage, keyPage],
+		[labels.homePage, homePage],
+		[labels.file, file],
+	];
+};
 
 export const isKind = ({ layout }: Observed, observation: Observation): boolean => layout.observation === observation;
 

@@ -71,6 +71,9 @@ export const emitCount = (observed: Observed, counter: Counter, frame: number = 
 	};
 };
 
+/** The mark of an armed slot in the upper half of its tag. */
+const ARMED_HIGH = Number(observation.ARMED >> 32n);
+
 /** Where emitFindSlot keeps what it was called with, from rsp. */
 const SAVED = { rdx: 0, rcx: 8, call: 16, callersStack: 32 } as const;
 
@@ -94,7 +97,7 @@ const emitIfArmed = ({ assembler }: Observed, { found, sample }: Readonly<Record
  * An internal function: r11 := the slot of the tag in r10, taken now when it is new; carry when none is left, and r11 is the overflow
  * slot. eax is the number of the call; rax is lost.
  *
- * The first call of a slot is sampled.
+ * The first call of a slot is sampled, and another soon behind it.
  */
 export const emitFindSlot = (observed: Observed): void => {
 	const { assembler, labels, layout } = observed;
@@ -130,6 +133,9 @@ export const emitFindSlot = (observed: Observed): void => {
 	assembler.jcc("nz", look);
 	assembler.lock();
 	assembler.add(inFile(observed, observation.HEADER.taken), 1, 64);
+	assembler.mov(memory(r11, observation.SLOT.skips), observation.FIRST_SKIPS, 32);
+	assembler.lock();
+	assembler.or(memory(r11, observation.SLOT.tag + 4), ARMED_HIGH, 32);
 	assembler.bind(sample);
 	assembler.lea(rdx, memory(rsp, SAVED.callersStack));
 	assembler.mov(eax, memory(rsp, SAVED.call));
