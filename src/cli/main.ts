@@ -9,6 +9,7 @@ import { FAKETIME_HELP, faketimeCommandLine, runFaketime } from "./faketime.ts";
 import { exitCodeOf, say, sayError, writeErr, writeOut } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
 import { addStatCommand } from "./stat.ts";
+import { addTraceCommand } from "./trace.ts";
 import { VERSION } from "./version.ts";
 
 const EXAMPLES = `
@@ -84,6 +85,7 @@ const runCommand = program
 
 addClockCommand(program);
 addStatCommand(program, endLike);
+addTraceCommand(program, endLike);
 // Only for the list of commands: faketime's options are not told apart from its timestamps by our parser.
 program
 	.command("faketime")

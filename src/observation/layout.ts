@@ -51,8 +51,6 @@ export const PROBES = 64;
 /** Places from which a process may begin, and pieces of stack that have different places: powers of two. */
 export const HOMES = 8192;
 export const SLOTS: number = 2 * HOMES + PROBES;
-/** What a slot skips that has just been taken. */
-export const FIRST_SKIPS = 100;
 /** Set in the tag of an armed slot, bit 63. */
 export const ARMED = 0x8000_0000_0000_0000n;
 

@@ -4,16 +4,16 @@ import { emitCalled, emitEntered } from "./observer/hooks.ts";
 import type { Counter } from "./observer/slots.ts";
 import type { Emission } from "./wall.ts";
 
-/** @param isTraced by its caller */
+/** @param name under which it is recorded here; undefined when its caller does that */
 export const emitForward = (
 	emission: Emission,
 	word: Label,
-	{ counter, isTraced }: { readonly counter: Counter; readonly isTraced: boolean },
+	{ counter, name }: { readonly counter: Counter; readonly name?: string | undefined },
 ): void => {
 	const { assembler } = emission;
 	assembler.endbr();
 	const countOutOfLine = emitCalled(emission, counter);
-	if (!isTraced && "call" in counter) emitEntered(emission, counter.call);
+	if (name !== undefined && "call" in counter) emitEntered(emission, name, counter.call);
 	assembler.jmp(ripRelative(word));
 	countOutOfLine();
 };

@@ -89,7 +89,6 @@ const emitOwn = (emission: Emission, name: vdso.OwnFunction): void => {
 		case "clock_getres":
 			return emitForward(emission, emission.links.own("clock_getres"), {
 				counter: { base: CALL.clock_getres },
-				isTraced: true,
 			});
 	}
 };
@@ -187,7 +186,10 @@ export const buildImage = (
 		forwarded.push(first);
 		const name = first.name.replace(/^__vdso_/, "");
 		exported(name, { exports: aliases, call }, () =>
-			emitForward(emission, links.forward(first), { counter: { call }, isTraced: isTracedWhole(emission, name) }),
+			emitForward(emission, links.forward(first), {
+				counter: { call },
+				name: isTracedWhole(emission, name) ? undefined : name,
+			}),
 		);
 	}
 	const syscallStubs = new Map<number, Label>();

@@ -9,10 +9,14 @@ import { Observer, type StoppedObservation } from "./observer.ts";
 
 export interface ObservationOptions {
 	readonly observation: Observation;
+	/** The functions that are traced, by name; undefined for all. */
+	readonly traced?: ReadonlySet<string> | undefined;
 	/** Told before the program starts. */
 	readonly begun: (observer: Observer) => void;
 	/** Told of every call that the supervisor has answered, or let pass. */
 	readonly stopped: (call: StoppedObservation) => void;
+	/** Told of every thread that was made, before its first instruction, with the base of its FS. */
+	readonly threadMade: (tid: number, fsBase: bigint) => void;
 	/** Told of every task that is about to exit, while it still has its memory. */
 	readonly exits: (tid: number) => void;
 	/** Called every `lookMs` while the run lasts, and when it is over. */
@@ -36,7 +40,7 @@ export class ObservedRun {
 	/** What the image is to have. */
 	get request(): ObservationRequest {
 		const hasFsBase = (ownAuxv(linux.AT_HWCAP2) & HWCAP2_FSGSBASE) !== 0n;
-		return { layout: this.#file.layout, hasFsBase };
+		return { layout: this.#file.layout, hasFsBase, traced: this.#options.traced };
 	}
 
 	/** Descriptors of ours that processes must not inherit. */

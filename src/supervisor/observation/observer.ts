@@ -3,6 +3,8 @@
  * that it answers. The rest is done by the image (vdso/observer), without a stop.
  */
 import { isInVsyscallPage, VSYSCALLS, type VsyscallNumber } from "../../vsyscall/page.ts";
+import { readRegisters } from "../../linux/ptrace.ts";
+import { Registers } from "../../linux/registers.ts";
 import { writeMemory } from "../../linux/remote-memory.ts";
 import type { Call } from "../../observation/calls.ts";
 import { OBSERVATION_PARCEL } from "../../vdso/observer/install.ts";
@@ -28,6 +30,8 @@ export interface ObserverOptions {
 	readonly file: ObservationFile;
 	readonly image: Image;
 	readonly stopped: (call: StoppedObservation) => void;
+	/** Told of every thread that was made, before its first instruction, with the base of its FS. */
+	readonly threadMade: (tid: number, fsBase: bigint) => void;
 	/** Told of every task that is about to exit. */
 	readonly exits: (tid: number) => void;
 }
@@ -39,13 +43,15 @@ export class Observer {
 	readonly #stopped: ObserverOptions["stopped"];
 	/** A task is about to exit, and still has its memory. */
 	readonly exits: (tid: number) => void;
+	readonly #threadMade: ObserverOptions["threadMade"];
 	readonly #seen = new Set<number>();
 
-	constructor({ file, image, stopped, exits }: ObserverOptions) {
+	constructor({ file, image, stopped, exits, threadMade }: ObserverOptions) {
 		this.file = file;
 		this.#image = image;
 		this.#stopped = stopped;
 		this.exits = exits;
+		this.#threadMade = threadMade;
 	}
 
 	/** The calls that the image counts or records, by number. */
@@ -64,7 +70,12 @@ export class Observer {
 		if (this.#seen.has(tid)) return;
 		this.#seen.add(tid);
 		const { observation } = this.#image;
-		const address = isProcess(tid) ? imageAddress(tid, this.#image) : undefined;
+		const registers = new Registers();
+		if (!isProcess(tid)) {
+			if (readRegisters(tid, registers)) this.#threadMade(tid, registers.get("fs_base"));
+			return;
+		}
+		const address = imageAddress(tid, this.#image);
 		if (address !== undefined && observation !== undefined) this.processes.adopt(tid, address, observation);
 	}
 

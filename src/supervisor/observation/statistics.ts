@@ -105,6 +105,7 @@ export class Statistics {
 				};
 			},
 			stopped: (stopped) => this.#count(stopped),
+			threadMade: () => {},
 			exits: () => this.#look(false),
 			look: (isEnd) => this.#look(isEnd),
 		};

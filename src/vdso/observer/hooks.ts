@@ -2,7 +2,7 @@
 import { type Label, memory } from "../../asm/operands.ts";
 import { eax, ecx, edx, r8, r8d, r9, r10d, rcx, rdi, rdx, rsi, rsp } from "../../asm/registers.ts";
 import { CALL, UNFINISHED } from "../../observation/calls.ts";
-import type { VsyscallNumber } from "../../vsyscall/page.ts";
+import { VSYSCALLS, type VsyscallNumber } from "../../vsyscall/page.ts";
 import { isKind, type Observed } from "./places.ts";
 import { emitRecord, emitSample } from "./records.ts";
 import { type Counter, emitCount, emitFindSlot, emitTakeKey } from "./slots.ts";
@@ -50,10 +50,13 @@ const emitStored = ({ assembler }: Observed, name: string): void => {
 	assembler.bind(none);
 };
 
+const isTraced = (observed: Observed, name: string): boolean =>
+	isKind(observed, "trace") && (observed.traced === undefined || observed.traced.has(name));
+
 /** The functions that are traced with their results. Others may have arguments on the stack: they are only seen to begin. */
 export const isTracedWhole = ({ observed }: Hooked, name: string): boolean =>
 	observed !== undefined &&
-	isKind(observed, "trace") &&
+	isTraced(observed, name) &&
 	["clock_gettime", "gettimeofday", "time", "getcpu", "clock_getres", "getrandom"].includes(name);
 
 /** A function that calls another, which has its code, and records that. */
@@ -79,8 +82,8 @@ export const emitTraced = ({ observed }: Hooked, name: string, { call, body }: {
 };
 
 /** Records a call in front of a function whose result nobody sees. Keeps every register but r10 and r11. */
-export const emitEntered = ({ observed }: Hooked, call: number): void => {
-	if (observed === undefined || !isKind(observed, "trace")) return;
+export const emitEntered = ({ observed }: Hooked, name: string, call: number): void => {
+	if (observed === undefined || !isTraced(observed, name)) return;
 	const { assembler, labels } = observed;
 	const kept = [rdx, rcx, r8, r9] as const;
 	kept.forEach((register, index) => {
@@ -99,9 +102,9 @@ export const emitEntered = ({ observed }: Hooked, call: number): void => {
 
 /** The end of an entry of the page: rax is the result, and every other register but rdi and rsi is scratch. */
 export const emitEntryLeft = ({ observed }: Hooked, number: VsyscallNumber, returnAddress: number): void => {
-	if (observed === undefined || !isKind(observed, "trace")) return;
+	const { name } = VSYSCALLS[number];
+	if (observed === undefined || !isTraced(observed, name)) return;
 	const { assembler, labels } = observed;
-	const name = (["gettimeofday", "time", "getcpu"] as const)[number];
 	emitStored(observed, name);
 	assembler.xor(r8d, r8d);
 	assembler.mov(r9, memory(rsp, returnAddress));

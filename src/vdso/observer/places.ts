@@ -24,6 +24,8 @@ export interface ObservationRequest {
 	readonly layout: ObservationLayout;
 	/** Programs may read the base of FS (AT_HWCAP2), by which the supervisor knows their threads. */
 	readonly hasFsBase: boolean;
+	/** The functions that are traced, by name; undefined for all. */
+	readonly traced?: ReadonlySet<string> | undefined;
 }
 
 export interface Observed extends ObservationRequest {

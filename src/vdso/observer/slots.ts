@@ -74,6 +74,9 @@ export const emitCount = (observed: Observed, counter: Counter, frame: number = 
 /** The mark of an armed slot in the upper half of its tag. */
 const ARMED_HIGH = Number(observation.ARMED >> 32n);
 
+/** The second sample of a slot is one of its first calls, drawn by lot: by the low bits of the counter. */
+const FIRST_SKIPS_MASK = 63;
+
 /** Where emitFindSlot keeps what it was called with, from rsp. */
 const SAVED = { rdx: 0, rcx: 8, call: 16, callersStack: 32 } as const;
 
@@ -133,7 +136,9 @@ export const emitFindSlot = (observed: Observed): void => {
 	assembler.jcc("nz", look);
 	assembler.lock();
 	assembler.add(inFile(observed, observation.HEADER.taken), 1, 64);
-	assembler.mov(memory(r11, observation.SLOT.skips), observation.FIRST_SKIPS, 32);
+	assembler.rdtsc();
+	assembler.and(eax, FIRST_SKIPS_MASK);
+	assembler.mov(memory(r11, observation.SLOT.skips), eax);
 	assembler.lock();
 	assembler.or(memory(r11, observation.SLOT.tag + 4), ARMED_HIGH, 32);
 	assembler.bind(sample);
