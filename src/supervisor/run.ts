@@ -94,7 +94,8 @@ const prepare = (options: RunOptions): Prepared => {
 	const policy = decidePolicy({
 		requested: options.vsyscall.mode,
 		host: probeHostVsyscall(),
-		isHostClock: isHostClock(options.clock),
+		// Calls of the page that nobody sees could not be counted.
+		isHostClock: isHostClock(options.clock) && options.observation === undefined,
 		patches: options.vsyscall.patches,
 	});
 	const observedRun = options.observation && new ObservedRun(options.observation);
