@@ -3,7 +3,6 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { type Command, Option } from "commander";
 import { VsyscallError } from "../errors.ts";
-import { writeErr } from "./messages.ts";
 import type { RunFlags } from "./run.ts";
 
 export interface ObservedFlags extends RunFlags {
@@ -33,9 +32,39 @@ export interface Output {
 	close(): void;
 }
 
+const STDERR = 2;
+const RETRY_MS = 1;
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+const codeOf = (error: unknown): string | undefined =>
+	typeof error === "object" && error !== null && "code" in error ? String(error.code) : undefined;
+
+/** Writes all of it, however often a pipe that does not block says that it is full. */
+const writeAll = (fd: number, text: string): void => {
+	const bytes = Buffer.from(text);
+	let done = 0;
+	while (done < bytes.length) {
+		try {
+			done += writeSync(fd, bytes, done);
+		} catch (error) {
+			if (codeOf(error) !== "EAGAIN") throw error;
+			Atomics.wait(pause, 0, 0, RETRY_MS);
+		}
+	}
+};
+
+/** Nobody may be listening. */
+const writeAllErr = (text: string): void => {
+	try {
+		writeAll(STDERR, text);
+	} catch (error) {
+		if (codeOf(error) !== "EPIPE") throw error;
+	}
+};
+
 /** @throws {VsyscallError} ERR_VSYSCALL_OUTPUT when the file cannot be written. */
 export const openOutput = (path: string | undefined): Output => {
-	if (path === undefined) return { isTerminal: isatty(2), write: writeErr, close: () => {} };
+	if (path === undefined) return { isTerminal: isatty(STDERR), write: writeAllErr, close: () => {} };
 	let fd: number;
 	try {
 		fd = openSync(path, "w");
@@ -47,7 +76,7 @@ export const openOutput = (path: string | undefined): Output => {
 		isTerminal: false,
 		write: (text) => {
 			try {
-				writeSync(fd, text);
+				writeAll(fd, text);
 			} catch (error) {
 				const reason = error instanceof Error ? error.message : String(error);
 				throw new VsyscallError("ERR_VSYSCALL_OUTPUT", `the output cannot be written: ${reason}`, { cause: error });

@@ -87,6 +87,12 @@ const callerTable = ({ callers, calls }: StatReport, limit: number): string => {
 	return table([["calls", "%", "function", "caller"], ...rows, ...unknown], 2);
 };
 
+/** What a line may have: the last column of a table can be of any length. */
+const COLUMNS = 80;
+
+const clipped = (text: string): string =>
+	text.replace(new RegExp(`^(.{${COLUMNS - 1}}).{2,}$`, "gm"), (_, kept: string) => `${kept}…`);
+
 /** @param limit how many processes and callers are shown */
 export const statText = (report: StatReport, limit: number, bold: (text: string) => string): string => {
 	const { processes, seconds, unattributed, callers, calls } = report;
@@ -98,7 +104,7 @@ export const statText = (report: StatReport, limit: number, bold: (text: string)
 		const samples = callers.reduce((sum, caller) => sum + caller.samples, 0);
 		sections.push(`${callerTable(report, limit)}estimated from ${counted(samples, "sample", "samples")}\n`);
 	}
-	const text = sections.map((section) => section.replace(/^.*/, bold)).join("\n");
+	const text = sections.map((section) => clipped(section).replace(/^.*/, bold)).join("\n");
 	const lost =
 		unattributed === 0 ? "" : `${counted(unattributed, "call", "calls")} of processes that had no slot left\n`;
 	return `${head}\n${text}${lost}${notes(report)}`;

@@ -2,15 +2,17 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { readCallFrames } from "../../elf/call-frame.ts";
+import { PF_X, PT_LOAD } from "../../elf/constants.ts";
 import { FunctionNames } from "../../elf/function-names.ts";
 import { type ElfFile, readElf } from "../../elf/reader.ts";
-import { readMappings, type Mapping } from "../../linux/maps.ts";
+import { type Mapping, readMappings } from "../../linux/maps.ts";
 import { readText } from "../../linux/proc-file.ts";
 import { type FrameRules, FrameTable } from "./frame-table.ts";
 
 /** Files beyond are not read: their functions stay addresses. */
 const MAX_FILE_SIZE = 512 * 1024 * 1024;
-const PF_X = 1;
+/** How long what is mapped is not asked for again. */
+const LOOK_AGAIN_MS = 5;
 
 /** A mapped ELF file. */
 export class Module {
@@ -33,7 +35,7 @@ export class Module {
 	addressOf(offset: bigint): bigint | undefined {
 		const load = this.#elf?.programHeaders.find(
 			({ type, flags, offset: start, fileSize }) =>
-				type === 1 && (flags & PF_X) !== 0 && offset >= start && offset < start + fileSize,
+				type === PT_LOAD && (flags & PF_X) !== 0 && offset >= start && offset < start + fileSize,
 		);
 		return load === undefined ? undefined : load.virtualAddress + (offset - load.offset);
 	}
@@ -87,6 +89,7 @@ export class Modules {
 export class AddressSpace {
 	readonly #pid: number;
 	readonly #isCurrent: () => boolean;
+	#nextLook = 0;
 	#mappings: readonly Mapping[] = [];
 	#perfMap: { readonly size: number; readonly lines: readonly (readonly [bigint, bigint, string])[] } | undefined;
 
@@ -100,7 +103,9 @@ export class AddressSpace {
 	at(address: bigint): Mapping | undefined {
 		const find = (): Mapping | undefined => this.#mappings.find(({ start, end }) => address >= start && address < end);
 		const known = find();
-		if (known !== undefined || !this.#isCurrent()) return known;
+		const now = performance.now();
+		if (known !== undefined || now < this.#nextLook || !this.#isCurrent()) return known;
+		this.#nextLook = now + LOOK_AGAIN_MS;
 		const mappings = readMappings(this.#pid);
 		if (mappings.length > 0) this.#mappings = mappings;
 		return find();
