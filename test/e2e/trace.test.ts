@@ -32,6 +32,8 @@ const withoutTime = (line: string): string => {
 	return line.replace(TIME, "");
 };
 
+const sorted = (lines: readonly string[]): readonly string[] => lines.toSorted((a, b) => (a < b ? -1 : Number(a > b)));
+
 const program = (...args: readonly string[]): readonly string[] => [build("glibc", "traced-calls.c"), ...args];
 
 for (const clock of ["host", "+10y frozen", "@2031-01-01T00:00Z"]) {
@@ -56,7 +58,6 @@ test("each call has its process and its thread, and those of a thread stand in t
 	const said = stdout.split("\n").slice(0, -1);
 	assert.equal(said.length, 3 * 9 * 300);
 	const seen = lines.map(withoutTime);
-	const sorted = (all: readonly string[]): readonly string[] => all.toSorted((a, b) => (a < b ? -1 : Number(a > b)));
 	assert.deepEqual(sorted(seen), sorted(said));
 	const times = seen.map((line) => {
 		const [, seconds = 0, rest = 0] = /tv_sec=(\d+), tv_nsec=(\d+)/.exec(line) ?? [];

@@ -18,36 +18,45 @@ const typeOf = (value: unknown): readonly string[] => {
 	return typeof value === "number" && Number.isInteger(value) ? ["integer", "number"] : [typeof value];
 };
 
-/** What is wrong with a value, as paths and reasons; nothing when it keeps to the schema. */
-export const violations = (value: unknown, schema: Schema, root: Schema = schema, path = "$"): readonly string[] => {
+interface Place {
+	readonly root: Schema;
+	readonly path: string;
+}
+
+const checkArray = (value: readonly unknown[], { items }: Schema, { root, path }: Place): readonly string[] =>
+	items === undefined ? [] : value.flatMap((item, index) => check(item, items, { root, path: `${path}[${index}]` }));
+
+const checkObject = (value: object, schema: Schema, { root, path }: Place): readonly string[] => {
+	const { properties = {}, required = [], additionalProperties } = schema;
+	const missing = required.filter((name) => !(name in value)).map((name) => `${path}: no ${name}`);
+	const members = Object.entries(value).flatMap(([name, member]) => {
+		const known = properties[name];
+		if (known !== undefined) return check(member, known, { root, path: `${path}.${name}` });
+		return additionalProperties === false ? [`${path}: ${name} is not in the schema`] : [];
+	});
+	return [...missing, ...members];
+};
+
+const check = (value: unknown, schema: Schema, place: Place): readonly string[] => {
+	const { root, path } = place;
 	if (schema.$ref !== undefined) {
 		const target = root.$defs?.[schema.$ref.replace("#/$defs/", "")];
-		return target === undefined ? [`${path}: no ${schema.$ref}`] : violations(value, target, root, path);
+		return target === undefined ? [`${path}: no ${schema.$ref}`] : check(value, target, place);
 	}
 	if (schema.oneOf !== undefined) {
-		const fitting = schema.oneOf.filter((one) => violations(value, one, root, path).length === 0);
+		const fitting = schema.oneOf.filter((one) => check(value, one, place).length === 0);
 		return fitting.length === 1 ? [] : [`${path}: fits ${fitting.length} of the schemas`];
 	}
-	const found: string[] = [];
-	if (schema.const !== undefined && value !== schema.const) found.push(`${path}: not ${String(schema.const)}`);
-	if (schema.enum !== undefined && !schema.enum.includes(value))
-		found.push(`${path}: ${String(value)} is none of them`);
+	if ("const" in schema && value !== schema.const) return [`${path}: not the constant`];
+	if (schema.enum !== undefined && !schema.enum.includes(value)) return [`${path}: none of the enumeration`];
 	const types = schema.type === undefined ? undefined : [schema.type].flat();
 	if (types !== undefined && !typeOf(value).some((type) => types.includes(type))) {
-		return [...found, `${path}: ${typeOf(value).join(" ")}, expected ${types.join(" or ")}`];
+		return [`${path}: ${typeOf(value).join(" ")}, expected ${types.join(" or ")}`];
 	}
-	if (Array.isArray(value)) {
-		const { items } = schema;
-		if (items !== undefined)
-			found.push(...value.flatMap((item, index) => violations(item, items, root, `${path}[${index}]`)));
-	} else if (typeof value === "object" && value !== null) {
-		const { properties = {} } = schema;
-		for (const name of schema.required ?? []) if (!(name in value)) found.push(`${path}: no ${name}`);
-		for (const [name, member] of Object.entries(value)) {
-			const known = properties[name];
-			if (known !== undefined) found.push(...violations(member, known, root, `${path}.${name}`));
-			else if (schema.additionalProperties === false) found.push(`${path}: ${name} is not in the schema`);
-		}
-	}
-	return found;
+	if (Array.isArray(value)) return checkArray(value, schema, place);
+	return typeof value === "object" && value !== null ? checkObject(value, schema, place) : [];
 };
+
+/** What is wrong with a value, as paths and reasons; nothing when it keeps to the schema. */
+export const violations = (value: unknown, schema: object): readonly string[] =>
+	check(value, schema, { root: schema, path: "$" });

@@ -69,15 +69,14 @@ export const emitTraced = ({ observed }: Hooked, name: string, { call, body }: {
 		assembler.cfaOffset((index + 2) * WORD);
 	});
 	assembler.call(body);
-	assembler.mov(rdi, memory(rsp, 2 * WORD));
-	assembler.mov(rsi, memory(rsp, WORD));
-	assembler.mov(r8, memory(rsp));
-	assembler.mov(r9, memory(rsp, 3 * WORD));
+	[r8, rsi, rdi].forEach((register, index) => {
+		assembler.pop(register);
+		assembler.cfaOffset((3 - index) * WORD);
+	});
+	assembler.mov(r9, memory(rsp));
 	emitStored(observed, name);
 	assembler.mov(r10d, call);
 	assembler.call(labels.record);
-	assembler.add(rsp, 3 * WORD);
-	assembler.cfaOffset(WORD);
 	assembler.ret();
 };
 

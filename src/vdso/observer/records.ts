@@ -122,7 +122,8 @@ export const emitRecord = (observed: Observed): void => {
 	const { assembler, hasFsBase } = observed;
 	const lost = assembler.label("lost");
 	const FRAME = { call: 0, second: 8, first: 16, result: 24 } as const;
-	[rax, rdx, rcx, r10].forEach((register, index) => {
+	// One more than is needed, so that the stack is aligned as for every internal function.
+	[r8, rax, rdx, rcx, r10].forEach((register, index) => {
 		assembler.push(register);
 		assembler.cfaOffset((index + 2) * WORD);
 	});
@@ -148,7 +149,7 @@ export const emitRecord = (observed: Observed): void => {
 	emitCommit(observed);
 	assembler.bind(lost);
 	assembler.mov(rax, memory(rsp, FRAME.result));
-	assembler.add(rsp, FRAME.result + WORD);
+	assembler.add(rsp, FRAME.result + 2 * WORD);
 	assembler.cfaOffset(WORD);
 	assembler.ret();
 };
