@@ -21,8 +21,8 @@ const rounds = Array.from({ length: ROUNDS }, () => ({
 	counted: read([process.execPath, CLI, "stat", "--", reads]).functions,
 }));
 const names = rounds[0]?.plain.map(({ name }) => name) ?? [];
+const of = (pick: (round: (typeof rounds)[number]) => number): number => median(rounds.map(pick));
 const figures = names.map((name, index) => {
-	const of = (pick: (round: (typeof rounds)[number]) => number): number => median(rounds.map(pick));
 	return {
 		name,
 		counted: Number(of(({ plain, counted }) => (counted[index]?.ratio ?? 0) / (plain[index]?.ratio ?? 1)).toFixed(3)),

@@ -247,7 +247,8 @@ export const buildImage = (
 		frames: blocks.map(({ start, end }) => {
 			const [first, last] = [code.offsetOf(start), code.offsetOf(end)];
 			const rules = code.frameNotes
-				.filter((note) => note.offset >= first && note.offset < last)
+				// A rule of the stack at the very start is what the last function left behind its end.
+				.filter(({ offset, kind }) => offset < last && (offset > first || (offset === first && kind !== "cfa-offset")))
 				.map((note) => ({ ...note, offset: note.offset - first }));
 			return { start: first, length: last - first, rules };
 		}),

@@ -37,6 +37,9 @@ const checkObject = (value: object, schema: Schema, { root, path }: Place): read
 	return [...missing, ...members];
 };
 
+const isAllowed = (value: unknown, schema: Schema): boolean =>
+	(!("const" in schema) || value === schema.const) && (schema.enum === undefined || schema.enum.includes(value));
+
 const check = (value: unknown, schema: Schema, place: Place): readonly string[] => {
 	const { root, path } = place;
 	if (schema.$ref !== undefined) {
@@ -47,8 +50,7 @@ const check = (value: unknown, schema: Schema, place: Place): readonly string[] 
 		const fitting = schema.oneOf.filter((one) => check(value, one, place).length === 0);
 		return fitting.length === 1 ? [] : [`${path}: fits ${fitting.length} of the schemas`];
 	}
-	if ("const" in schema && value !== schema.const) return [`${path}: not the constant`];
-	if (schema.enum !== undefined && !schema.enum.includes(value)) return [`${path}: none of the enumeration`];
+	if (!isAllowed(value, schema)) return [`${path}: none of the values that are allowed`];
 	const types = schema.type === undefined ? undefined : [schema.type].flat();
 	if (types !== undefined && !typeOf(value).some((type) => types.includes(type))) {
 		return [`${path}: ${typeOf(value).join(" ")}, expected ${types.join(" or ")}`];
