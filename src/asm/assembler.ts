@@ -297,6 +297,19 @@ export class Assembler {
 		this.#modRm([0x0f, 0xa3], bit, value, this.#widthOf([value, bit]));
 	}
 
+	/** Stores `from` where memory holds what is in the accumulator, which gets what it held otherwise; atomic behind `lock`. */
+	cmpxchg(to: Memory, from: Register): void {
+		this.#modRm([0x0f, 0xb1], from, to, this.#widthOf([from]));
+	}
+	/** Adds `from` to memory and leaves in it what memory held before; atomic behind `lock`. */
+	xadd(to: Memory, from: Register): void {
+		this.#modRm([0x0f, 0xc1], from, to, this.#widthOf([from]));
+	}
+	/** A prefix: what the next instruction does to memory is one step to every processor (SDM "LOCK"). */
+	lock(): void {
+		this.raw(0xf0);
+	}
+
 	/** An immediate is sign-extended to the width of the stack. */
 	push(operand: Register | Memory | number): void {
 		if (typeof operand !== "number") {
@@ -384,6 +397,13 @@ export class Assembler {
 	rdpid(to: Register): void {
 		this.#checkNative(to);
 		const form = { bits: this.bits, prefix: [0xf3], opcode: [0x0f, 0xc7], reg: 7, rm: to, width: WITHOUT_REX_W };
+		this.#items.push({ kind: "bytes", ...encodeModRm(form) });
+	}
+
+	/** Reads the base of FS, where the kernel lets programs do that: AT_HWCAP2 has HWCAP2_FSGSBASE (SDM "RDFSBASE"). */
+	rdfsbase(to: Register): void {
+		if (this.bits === 32) fail("rdfsbase does not exist in 32-bit code");
+		const form = { bits: this.bits, prefix: [0xf3], opcode: [0x0f, 0xae], reg: 0, rm: to, width: this.#widthOf([to]) };
 		this.#items.push({ kind: "bytes", ...encodeModRm(form) });
 	}
 

@@ -20,6 +20,8 @@ import { addManCommand } from "./man.ts";
 import { exitCodeOf, say, sayError, writeErr, writeOut } from "./messages.ts";
 import { type RunFlags, runProgram } from "./run.ts";
 import { addScanCommand } from "./scan.ts";
+import { addStatCommand } from "./stat.ts";
+import { addTraceCommand } from "./trace.ts";
 import { VERSION } from "./version.ts";
 
 const EXIT_STATUS = `
@@ -120,6 +122,8 @@ addExamples(runCommand, [
 ]);
 
 addClockCommand(program);
+addStatCommand(program, endLike);
+addTraceCommand(program, endLike);
 addInspectCommand(program);
 addDoctorCommand(program);
 addScanCommand(program);

@@ -1,7 +1,8 @@
 /** Files that a verb is asked to write: looked at before the work, and never left half written. */
-import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, closeSync, constants, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { VsyscallError } from "../errors.ts";
+import { writeAll } from "./write-all.ts";
 
 const cannot = (path: string, error: unknown): VsyscallError => {
 	const { code } = error as NodeJS.ErrnoException;
@@ -26,6 +27,29 @@ export const checkOutputFile = (path: string): void => {
 	} catch (error) {
 		throw error instanceof VsyscallError ? error : cannot(path, error);
 	}
+};
+
+/** A file that is written while the work lasts: what it had is lost. */
+export interface OpenOutput {
+	readonly write: (text: string) => void;
+	readonly close: () => void;
+}
+
+/**
+ * Begins a file anew.
+ *
+ * @throws {VsyscallError} ERR_VSYSCALL_OUTPUT, also later when it cannot be written any more.
+ */
+export const openOutputFile = (path: string): OpenOutput => {
+	const trying = <Result>(act: () => Result): Result => {
+		try {
+			return act();
+		} catch (error) {
+			throw cannot(path, error);
+		}
+	};
+	const fd = trying(() => openSync(path, "w"));
+	return { write: (text) => trying(() => writeAll(fd, text)), close: () => closeSync(fd) };
 };
 
 /**

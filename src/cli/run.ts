@@ -62,18 +62,18 @@ const openClock = (text: string, span: Span | undefined): OpenClock => {
 		: during(span, { within: () => courseOf(spec), outside: clockOutside, report: say });
 };
 
-/** Runs a program on a clock that has been opened. */
-export const runOn = async (
+/** What a run is given by the command line, on a clock that has been opened. */
+const optionsOn = (
 	clock: OpenClock & Pick<RunOptions, "settle" | "further">,
 	command: readonly string[],
 	flags: Omit<RunFlags, "clock">,
-): Promise<ExitStatus> => {
+): RunOptions => {
 	const mode = parseMode(flags.vsyscall);
 	const selection = parseSelection(flags);
 	const reads = parseReads(flags.reads);
 	const fastEntry = parseFastEntry(flags.fastEntry);
 	const ioUring = parseIoUringWay(flags.ioUring);
-	const { status, page } = await run({
+	return {
 		command: inheritedArguments(command),
 		...clock,
 		selection,
@@ -84,13 +84,28 @@ export const runOn = async (
 		vsyscall: { mode, patches: flags.patch },
 		report: say,
 		trace: flags.verbose === true ? say : () => {},
-	});
+	};
+};
+
+/** Runs a program on a clock that has been opened. */
+export const runOn = async (
+	clock: OpenClock & Pick<RunOptions, "settle" | "further">,
+	command: readonly string[],
+	flags: Omit<RunFlags, "clock">,
+): Promise<ExitStatus> => {
+	const { status, page } = await run(optionsOn(clock, command, flags));
 	if (flags.stats === true) {
 		say(
 			`vsyscall page: ${counted(page.patched, "call site")} patched, ${counted(page.trapped, "call")} trapped, ${counted(page.refused, "call site")} refused`,
 		);
 	}
 	return status;
+};
+
+/** What a run is given by the command line. */
+export const runOptions = (command: readonly string[], flags: RunFlags): RunOptions => {
+	checkHost();
+	return optionsOn(openClock(flags.clock, parseSpan(flags)), command, flags);
 };
 
 export const runProgram = async (command: readonly string[], flags: RunFlags): Promise<ExitStatus> => {

@@ -17,6 +17,7 @@ export const SYS_sendmsg = 46;
 export const SYS_fcntl = 72;
 export const SYS_flock = 73;
 export const SYS_gettimeofday = 96;
+export const SYS_getrusage = 98;
 export const SYS_ptrace = 101;
 export const SYS_getpgrp = 111;
 export const SYS_adjtimex = 159;
@@ -98,11 +99,13 @@ export const PTRACE_O_TRACEFORK = 0x02;
 export const PTRACE_O_TRACEVFORK = 0x04;
 export const PTRACE_O_TRACECLONE = 0x08;
 export const PTRACE_O_TRACEEXEC = 0x10;
+export const PTRACE_O_TRACEEXIT = 0x40;
 export const PTRACE_O_TRACESECCOMP = 0x80;
 export const PTRACE_EVENT_FORK = 1;
 export const PTRACE_EVENT_VFORK = 2;
 export const PTRACE_EVENT_CLONE = 3;
 export const PTRACE_EVENT_EXEC = 4;
+export const PTRACE_EVENT_EXIT = 6;
 export const PTRACE_EVENT_SECCOMP = 7;
 export const PTRACE_EVENT_STOP = 128;
 
@@ -128,12 +131,16 @@ export const CLONE_VFORK = 0x4000;
 export const CLONE_UNTRACED = 0x80_0000;
 export const FUTEX_WAKE_PRIVATE = 129;
 
+// getrusage(2)
+export const RUSAGE_CHILDREN = -1;
+
 // getrlimit(2)
 export const RLIMIT_FSIZE = 1;
 export const RLIMIT_CORE = 4;
 export const RLIMIT_NOFILE = 7;
 
 // getauxval(3)
+export const AT_HWCAP2 = 26;
 export const AT_SYSINFO_EHDR = 33;
 
 // timerfd_create(2)

@@ -5,18 +5,25 @@ import { isOwnProc, readText } from "./proc-file.ts";
 /** "" of a process that has no memory or cannot be looked into. */
 const readMaps = (tid: number): string => (isOwnProc() ? readText(`/proc/${tid}/maps`) : "");
 
-const LINE = /^(?<start>[0-9a-f]+)-(?<end>[0-9a-f]+) (?<permissions>\S+) \S+ \S+ \d+ *(?<name>.*)$/;
+const LINE = /^(?<start>[0-9a-f]+)-(?<end>[0-9a-f]+) (?<permissions>\S+) (?<offset>[0-9a-f]+) \S+ \d+ *(?<name>.*)$/;
+
+/** A line of the file. */
+export interface MappingLine extends Mapping {
+	/** Of the first byte, in the file that is mapped. */
+	readonly offset: bigint;
+}
 
 /** The lines of /proc/PID/maps as text. A name with a newline stands there with `\012`. */
-export const parseMaps = (text: string): readonly Mapping[] =>
+export const parseMaps = (text: string): readonly MappingLine[] =>
 	text.split("\n").flatMap((line) => {
-		const { start, end, permissions, name } = LINE.exec(line)?.groups ?? {};
-		if (start === undefined || end === undefined || permissions === undefined || name === undefined) return [];
-		return [{ start: BigInt(`0x${start}`), end: BigInt(`0x${end}`), permissions, name }];
+		const { start, end, permissions, offset, name } = LINE.exec(line)?.groups ?? {};
+		if (start === undefined || end === undefined || permissions === undefined || offset === undefined) return [];
+		const [from, to, inFile] = [start, end, offset].map((digits) => BigInt(`0x${digits}`)) as [bigint, bigint, bigint];
+		return [{ start: from, end: to, permissions, offset: inFile, name: name ?? "" }];
 	});
 
 /** Every mapping of a process; none of one that has no memory or cannot be looked into. */
-export const mappingsOf = (tid: number): readonly Mapping[] => parseMaps(readMaps(tid));
+export const mappingsOf = (tid: number): readonly MappingLine[] => parseMaps(readMaps(tid));
 
 /** Whether an address lies in a private mapping, to which a write of ours concerns this process alone. */
 export const isPrivatelyMapped = (tid: number, address: bigint): boolean =>

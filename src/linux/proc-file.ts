@@ -32,6 +32,10 @@ export const pidInProc = (): number | undefined => {
 	}
 };
 
+/** Where a process of the same user, root and namespaces can open a descriptor of ours. NUL-terminated, at most 32 bytes. */
+export const descriptorPath = (fd: number): Uint8Array =>
+	encoder.encode(`/proc/${pidInProc() ?? process.pid}/fd/${fd}\0`);
+
 let isOwn: boolean | undefined;
 
 /**

@@ -30,6 +30,8 @@ import { type FurtherProgram, type FurtherProgramOptions, startFurther } from ".
 import { PageFile } from "./install/page-file.ts";
 import { isProcess, programNames } from "./process-facts.ts";
 import { execError } from "./program-file.ts";
+import { type ObservationOptions, ObservedRun } from "./observation/observed-run.ts";
+import type { Observer } from "./observation/observer.ts";
 import { NamedRunClock, type RunClock, settledBy, type Settlement } from "./run-clock.ts";
 import { isSelected, type Selection } from "./selection.ts";
 import { type DrainResult, Supervisor } from "./supervisor.ts";
@@ -58,6 +60,8 @@ export interface RunOptions {
 		/** Call sites of the page are changed when they have trapped. */
 		readonly patches: boolean;
 	};
+	/** Calls are counted or traced. @default undefined: neither */
+	readonly observation?: ObservationOptions | undefined;
 	readonly report: (message: string) => void;
 	readonly trace: (message: string) => void;
 }
@@ -75,6 +79,11 @@ interface Prepared {
 	readonly pageFile: PageFile;
 	readonly image: Image;
 	readonly policy: PagePolicy | undefined;
+	readonly observer: Observer | undefined;
+	/** Ends what observes the run, when its last process has ended. */
+	readonly endObservation: () => void;
+	/** Descriptors of ours that processes must not inherit. */
+	readonly descriptors: readonly number[];
 }
 
 /** Whether the time of the run is and stays the host's. */
@@ -125,11 +134,18 @@ const prepare = async (options: RunOptions): Promise<Prepared> => {
 	const policy = decidePolicy({
 		requested: options.vsyscall.mode,
 		host: probeHostVsyscall(),
-		isHostClock: isHostClock(options),
+		// Calls of the page that nobody sees could not be counted.
+		isHostClock: isHostClock(options) && options.observation === undefined,
 		patches: options.vsyscall.patches,
 	});
 	const { reads } = options;
-	const image = checkedImage(host, { hasEntryPage: policy?.patches ?? false, copy: policy?.copy ?? "none", reads });
+	const observedRun = options.observation && new ObservedRun(options.observation);
+	const image = checkedImage(host, {
+		hasEntryPage: policy?.patches ?? false,
+		copy: policy?.copy ?? "none",
+		reads,
+		observation: observedRun?.request,
+	});
 	const pageFile = new PageFile({ image, clock: options.clock, taiSeconds: readTaiOffset() });
 	const buildNarrow: KitsOptions["buildNarrow"] = (narrow, neighbour) =>
 		checkedImage(narrow, {
@@ -140,8 +156,10 @@ const prepare = async (options: RunOptions): Promise<Prepared> => {
 			...(neighbour === undefined ? {} : { neighbour }),
 		});
 	const kits = new Kits({ host, image, pageFile, buildNarrow });
-	const installer = new Installer({ kits, pageFile });
-	return { pageFile, installer, image, policy };
+	const { observer, end } = observedRun?.begin(image) ?? { observer: undefined, end: () => {} };
+	const installer = new Installer({ kits, pageFile, observer });
+	const descriptors = [...pageFile.descriptors, ...(observedRun?.descriptors ?? [])];
+	return { pageFile, installer, image, policy, observer, endObservation: end, descriptors };
 };
 
 /** What stops the calls that are answered here. */
@@ -239,7 +257,7 @@ const meanwhile = (
  */
 export const run = async (options: RunOptions): Promise<RunResult> => {
 	const { selection } = options;
-	const { installer, pageFile, image, policy } = await prepare(options);
+	const { installer, pageFile, image, policy, observer, endObservation, descriptors } = await prepare(options);
 	const named = namedClock(options);
 	const clock = named ?? pageFile;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);
@@ -268,12 +286,13 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 			const errno = started.program?.filterError ?? 0;
 			if (errno !== 0) options.trace(withoutFilter(errno));
 		},
+		observer,
 		jobStop: new JobStop(),
 	});
 	// Nothing is lost without it as long as nobody sets the clock, and the page and rings are the host's.
 	const isFilterOptional = policy === undefined && isHostClock(options) && options.ioUring === "host";
 	const inherited = inheritance({
-		own: pageFile.descriptors,
+		own: descriptors,
 		filter: filterFor(policy, options.ioUring),
 		isFilterOptional,
 	});
@@ -289,6 +308,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 	const endMeanwhile = meanwhile(options, { clock, inherited, supervisor });
 	await untilOver(supervisor, named);
 	endMeanwhile();
+	endObservation();
 	if (program.filterError !== 0 && !isFilterOptional) throw filterError(program.filterError);
 	if (program.execError !== 0) throw execError(file, program.execError);
 	const failure: ExitStatus = { kind: "exited", exitCode: EXIT_OWN_FAILURE };

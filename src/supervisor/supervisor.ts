@@ -28,6 +28,7 @@ import { leaveOutCall } from "./foreign-stop.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { ForeignExecs } from "./install/foreign-exec.ts";
 import type { JobStop } from "./job-control.ts";
+import type { Observer } from "./observation/observer.ts";
 import { programName } from "./process-facts.ts";
 import { type PageCallOptions, PageCalls } from "./vsyscall-page/page-calls.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
@@ -54,6 +55,8 @@ export interface SupervisorOptions
 	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds" | "ioUring"> | undefined;
 	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
 	readonly page: Pick<PageCallOptions, "policy" | "image" | "clock"> | undefined;
+	/** In a run that counts or traces calls. */
+	readonly observer?: Observer | undefined;
 	/** Told when the first process executes its program. */
 	readonly programStarted: () => void;
 	/** Told when the first process enters and leaves a group-stop. */
@@ -107,6 +110,8 @@ export class Supervisor {
 	readonly #untracedClones = new UntracedClones();
 	readonly #parking: Parking;
 	readonly #coverage: Coverage;
+	/** The options of ptrace(2). */
+	readonly #traced: number;
 	#lead = 0;
 	#status: ExitStatus | undefined;
 	#hasStarted = false;
@@ -117,6 +122,7 @@ export class Supervisor {
 
 	constructor(options: SupervisorOptions) {
 		this.#options = options;
+		this.#traced = options.observer === undefined ? OPTIONS : OPTIONS | linux.PTRACE_O_TRACEEXIT;
 		const isMeant = (tid: number): boolean => {
 			if (options.isMeant(tid)) return true;
 			this.#bystanders.add(tid);
@@ -147,6 +153,7 @@ export class Supervisor {
 				installedIn: (tid) => options.installer.installedIn(tid),
 				callRemotely,
 				report: options.report,
+				observer: options.observer,
 			});
 		}
 		this.#parking = new Parking((tid) => options.installer.roomIn(tid));
@@ -171,6 +178,7 @@ export class Supervisor {
 			...options.page,
 			trace: options.trace,
 			report: options.report,
+			observer: options.observer,
 			tasks: () => [...this.#tasks.keys(), ...this.#newborn, ...this.#slot.tids],
 			processes: this.#processes,
 			callRemotely,
@@ -191,7 +199,7 @@ export class Supervisor {
 	/** The same of a child that will become a program beside it. @returns 0 or -errno */
 	seizeFurther(pid: number): number {
 		this.#taskOf(pid).isAnnounced = true;
-		return seize(pid, OPTIONS);
+		return seize(pid, this.#traced);
 	}
 
 	/** How the first process ended; undefined while it runs. */
@@ -300,6 +308,7 @@ export class Supervisor {
 
 	#eventStop(task: Task, event: number): void {
 		const { tid } = task;
+		this.#observe(tid, event);
 		if (event === linux.PTRACE_EVENT_EXEC) return this.#exec(task);
 		if (event === linux.PTRACE_EVENT_SECCOMP && task.remote === undefined) {
 			this.#seccompStop(tid);
@@ -315,6 +324,12 @@ export class Supervisor {
 		else if (event === linux.PTRACE_EVENT_STOP && this.#timeCalls?.eventStop(tid) === true) return;
 		else if (this.#pageCalls !== undefined) this.#pageCalls.resume(tid);
 		else resume(tid, 0);
+	}
+
+	#observe(tid: number, event: number): void {
+		const { observer } = this.#options;
+		if (event === linux.PTRACE_EVENT_STOP) observer?.seen(tid);
+		if (event === linux.PTRACE_EVENT_EXIT) observer?.exits(tid);
 	}
 
 	/** The filter has stopped a call, and says why. */
@@ -369,6 +384,7 @@ export class Supervisor {
 		this.#pageCalls?.ended(tid);
 		this.#timeCalls?.ended(tid);
 		this.#untracedClones.forget(tid);
+		this.#options.observer?.ended(tid);
 		this.#coverage.forget(tid);
 		this.#processes.ended(tid);
 		this.#bystanders.forget(tid);
@@ -388,7 +404,7 @@ export class Supervisor {
 
 	/** Traces a task again that was let go. It may have executed a program that nobody has covered. */
 	#takeBack(tid: number, isCovered: boolean): void {
-		if (seize(tid, OPTIONS) < 0) return;
+		if (seize(tid, this.#traced) < 0) return;
 		this.#taskOf(tid).isAnnounced = true;
 		if (this.#options.installer.installedIn(tid) !== undefined) return this.#options.uncovered(tid, undefined);
 		this.#timeCalls?.uncovered(tid);

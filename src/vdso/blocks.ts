@@ -66,7 +66,8 @@ export class Blocks {
 		return this.#blocks.map(({ frameStart, end }) => {
 			const [first, last] = [code.offsetOf(frameStart), code.offsetOf(end)];
 			const rules = code.frameNotes
-				.filter((note) => note.offset >= first && note.offset < last)
+				// A rule of the stack at the very start is what the last function left behind its end.
+				.filter(({ offset, kind }) => offset < last && (offset > first || (offset === first && kind !== "cfa-offset")))
 				.map((note) => ({ ...note, offset: note.offset - first }));
 			return { start: first, length: last - first, rules };
 		});

@@ -7,8 +7,10 @@
  */
 import { type Label, memory, ripRelative } from "../asm/operands.ts";
 import { eax, edi, rax, rdx, rsi } from "../asm/registers.ts";
+import { CALL } from "../observation/calls.ts";
 import * as ids from "./host.ts";
 import { emitCallHost, emitReadInline, hostClockFor, isCoarse, isInline } from "./host-clock.ts";
+import { emitCalled } from "./observer/hooks.ts";
 import { emitCarry, type Emission, emitReadWall, emitTrap } from "./wall.ts";
 
 /** Stores rdx and rax, and returns. */
@@ -61,12 +63,14 @@ export const emitClockGettime = (emission: Emission): void => {
 		if (id === ids.CLOCK_REALTIME) assembler.test(edi, edi);
 		else assembler.cmp(edi, id);
 		assembler.jcc("nz", next);
+		outOfLine.push(emitCalled(emission, { call: CALL.clock_gettime + id }));
 		if (ids.isWallClock(id)) {
 			outOfLine.push(emitReadWall(emission, { clock: id, trap, failed, finish: () => emitStore(emission) }));
 			emitStore(emission);
 		} else outOfLine.push(emitPlainClock(emission, id, { forward, failed }));
 		assembler.bind(next);
 	}
+	outOfLine.push(emitCalled(emission, { base: CALL.clock_gettime }));
 	assembler.bind(forward);
 	assembler.jmp(ripRelative(links.own("clock_gettime")));
 	for (const emit of outOfLine) emit();

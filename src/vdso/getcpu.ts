@@ -6,15 +6,19 @@
  */
 import { memory, ripRelative } from "../asm/operands.ts";
 import { eax, ecx, rax, rdi, rsi } from "../asm/registers.ts";
+import { CALL } from "../observation/calls.ts";
+import { emitCalled } from "./observer/hooks.ts";
 import type { Emission } from "./wall.ts";
 
 export const NODE_SHIFT = 12;
 
-export const emitGetcpu = ({ assembler, links, host }: Emission): void => {
+export const emitGetcpu = (emission: Emission): void => {
+	const { assembler, links, host } = emission;
 	assembler.endbr();
+	const countOutOfLine = emitCalled(emission, { call: CALL.getcpu });
 	if (!host.hasRdpid) {
 		assembler.jmp(ripRelative(links.own("getcpu")));
-		return;
+		return countOutOfLine();
 	}
 	const noCpu = assembler.label("no cpu");
 	const noNode = assembler.label("no node");
@@ -32,4 +36,5 @@ export const emitGetcpu = ({ assembler, links, host }: Emission): void => {
 	assembler.bind(noNode);
 	assembler.xor(eax, eax);
 	assembler.ret();
+	countOutOfLine();
 };

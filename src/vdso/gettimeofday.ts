@@ -6,7 +6,9 @@
  */
 import { memory, ripRelative } from "../asm/operands.ts";
 import { eax, edi, rax, rdi, rdx, rsi } from "../asm/registers.ts";
+import { CALL } from "../observation/calls.ts";
 import { CLOCK_REALTIME, SYSCALLS } from "./host.ts";
+import { emitCalled } from "./observer/hooks.ts";
 import { type Emission, emitReadWall, emitTrap } from "./wall.ts";
 
 /** n / 1000 = n * 274877907 >> 38, exact for n < 2^31: 274877907 = ceil(2^38 / 1000). */
@@ -26,6 +28,7 @@ export const emitGettimeofday = (emission: Emission): void => {
 	const withTimezone = assembler.label("with time zone");
 
 	assembler.endbr();
+	const countOutOfLine = emitCalled(emission, { call: CALL.gettimeofday });
 	assembler.test(rdi, rdi);
 	assembler.jcc("z", onlyTimezone);
 	const outOfLine = emitReadWall(emission, { clock: CLOCK_REALTIME, trap, failed });
@@ -42,6 +45,7 @@ export const emitGettimeofday = (emission: Emission): void => {
 	assembler.bind(onlyTimezone);
 	assembler.jmp(ripRelative(links.own("gettimeofday")));
 	outOfLine();
+	countOutOfLine();
 	assembler.bind(trap);
 	emitTrap(emission, SYSCALLS.gettimeofday);
 	assembler.bind(failed);

@@ -11,6 +11,7 @@ import { Label } from "../asm/operands.ts";
 import { NT_LINUX_VERSION } from "../elf/constants.ts";
 import { writeSharedObject } from "../elf/shared-object.ts";
 import { VsyscallError } from "../errors.ts";
+import { type Call, describeCalls } from "../observation/calls.ts";
 import type { VsyscallNumber } from "../vsyscall/page.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
 import { Blocks } from "./blocks.ts";
@@ -24,6 +25,13 @@ import { emitInstaller } from "./installer.ts";
 import { internalFunctions } from "./internal.ts";
 import { LinkPage } from "./link-page.ts";
 import { behindImage, type HostNeighbour } from "./neighbour.ts";
+import {
+	observationLabels,
+	type ObservationPlaces,
+	type ObservationRequest,
+	observe,
+	placeObservation,
+} from "./observer/places.ts";
 import { emitPageSupport, type PageSupport } from "./page-support.ts";
 import type { Reads } from "./reads.ts";
 import { CALL_SIZE } from "./system-call.ts";
@@ -56,6 +64,8 @@ export interface Image {
 	readonly pageCopy: number | undefined;
 	/** The stores of the entries through a pointer of the program's, by the offset of the instruction. */
 	readonly entryStores: ReadonlyMap<number, VsyscallNumber>;
+	/** In an image that counts or traces: offsets of its further pages in memory, and what its calls are, by number. */
+	readonly observation: (ObservationPlaces & { readonly calls: readonly Call[] }) | undefined;
 }
 
 /** LINUX_VERSION_CODE of the first kernel with all five functions in its vDSO, 5.3: what the note promises. */
@@ -80,6 +90,8 @@ export interface ImageRequest extends PageSupport {
 	readonly entryForm?: EntryForm;
 	/** The host's image, where it is mapped right behind a 32-bit image of ours in every process. */
 	readonly neighbour?: HostNeighbour;
+	/** Calls are counted or traced, in 64-bit images. @default undefined: neither */
+	readonly observation?: ObservationRequest | undefined;
 }
 
 /**
@@ -100,6 +112,7 @@ export const buildImage = (
 		);
 	}
 	const { reads = "exact" } = request;
+	const observed = request.observation && observe(assembler, request.observation, host.hasRdpid);
 	const emission: Emission = {
 		assembler,
 		page: new Label("vvar page"),
@@ -107,6 +120,7 @@ export const buildImage = (
 		host,
 		internal: internalFunctions(),
 		reads,
+		observed,
 	};
 	const { emitFunctions, machine, soname, versions } = CLASSES[host.bits];
 	const blocks = new Blocks(assembler);
@@ -147,6 +161,7 @@ export const buildImage = (
 			]);
 			for (const word of links.words) places.set(word.label, imageSize + word.offset);
 			for (const [label, place] of support.places(imageSize)) places.set(label, place);
+			for (const [label, place] of observationLabels(observed, imageSize + ownPages)) places.set(label, place);
 			return code.link((label) => {
 				const place = places.get(label);
 				if (place === undefined) throw new VsyscallError("ERR_VSYSCALL_IMAGE", `nothing is at ${label.name}`);
@@ -154,6 +169,7 @@ export const buildImage = (
 			});
 		},
 	});
+	const observationPlaces = placeObservation(observed, bytes.length + ownPages);
 	return {
 		bits: host.bits,
 		bytes,
@@ -161,7 +177,7 @@ export const buildImage = (
 		installerEnd: textOffset + code.offsetOf(installer.end),
 		installerStops: stopOffsets(code, labels.stops).map((offset) => textOffset + offset),
 		nonce: buildIdWord(bytes),
-		mappingLength: bytes.length + ownPages,
+		mappingLength: observationPlaces.end,
 		pageFileOffset: bytes.length,
 		furtherPages: support.pages,
 		syscallOffset: textOffset + code.offsetOf(labels.stops.killed) - CALL_SIZE,
@@ -171,5 +187,9 @@ export const buildImage = (
 		entryStores: new Map(
 			support.stores.map(({ label, number }) => [textOffset + code.offsetOf(label), number] as const),
 		),
+		observation: observed && {
+			...observationPlaces,
+			calls: describeCalls(links.forwardedFunctions.map(([first]) => first)),
+		},
 	};
 };

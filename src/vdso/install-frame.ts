@@ -41,7 +41,18 @@ export const INSTALL_FRAME = {
 	pagePath: 120,
 	/** struct prctl_mm_map: 104 bytes. */
 	memoryMap: 152,
-	size: 256,
+	/** Of a process whose calls are counted or traced: its key, its entry in the registry and its first slot, and the word of the file. */
+	observationKey: 256,
+	observationRegistry: 264,
+	observationHome: 272,
+	observationNonce: 280,
+	/** What the file that was opened has as its word. */
+	observationSeen: 288,
+	/** int: its descriptor; negative when there is none. */
+	observationDescriptor: 296,
+	/** Path of the observation file. */
+	observationPath: 304,
+	size: 336,
 } as const;
 
 type Field = keyof typeof INSTALL_FRAME;

@@ -17,6 +17,7 @@ import { emitEnterProgram, frameField, PAGE_BY_PATH } from "./install-frame.ts";
 import { emitEntryPage, emitPageCopy, type EntryPageLabels, type PageCopyLabels } from "./install-page.ts";
 import * as kernel from "./kernel-calls.ts";
 import type { LinkTarget } from "./link-page.ts";
+import { emitMapObservation } from "./observer/install.ts";
 import { wordRegisters } from "./system-call.ts";
 import type { Emission } from "./wall.ts";
 
@@ -151,6 +152,7 @@ export const emitInstaller = (emission: Emission, labels: InstallerLabels): void
 	}
 	emitLinkPage(code, emission, labels, failed);
 	emitVvarPage(code, emission, failed);
+	if (emission.observed !== undefined) emitMapObservation(code, emission.observed, failed);
 	emitAuxv(code, labels);
 	code.call("close", { int: frameField(assembler, "descriptor") });
 

@@ -1,6 +1,7 @@
 /** Constants that our machine code hands to the kernel, the same in both classes: uapi/linux/{mman,prctl,fcntl}.h, asm/signal.h. */
 export const AT_FDCWD = -100;
 export const O_RDONLY = 0;
+export const O_RDWR = 2;
 /** So that a FIFO at the end of a wrong path does not stop anybody. */
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
@@ -14,6 +15,10 @@ export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 /** Linux 4.17: like MAP_FIXED, but EEXIST where something is mapped. */
 export const MAP_FIXED_NOREPLACE = 0x100000;
+
+/** madvise(2). Linux 4.14: a forked child finds the pages empty. */
+export const MADV_WIPEONFORK = 18;
+export const MADV_DONTDUMP = 16;
 
 /** Ignored by default, and nobody waits for it in front of a program's first instruction. */
 export const SIGURG = 23;

@@ -96,6 +96,17 @@ export class LinkPage {
 		return this.#words.values();
 	}
 
+	/** The forwarded functions with their aliases, by where the host has them. */
+	get forwardedFunctions(): readonly (readonly [HostFunction, ...HostFunction[]])[] {
+		const byOffset = new Map<number, [HostFunction, ...HostFunction[]]>();
+		for (const entry of this.forwarded) {
+			const aliases = byOffset.get(entry.offset);
+			if (aliases === undefined) byOffset.set(entry.offset, [entry]);
+			else aliases.push(entry);
+		}
+		return [...byOffset.values()];
+	}
+
 	/** The word that holds the address of the host's function that one of ours stands for. */
 	own(name: OwnFunction | OwnFunctionI386): Label {
 		return this.#label(name);

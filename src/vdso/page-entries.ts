@@ -10,8 +10,10 @@
 import { Label, memory, ripRelative } from "../asm/operands.ts";
 import { eax, ecx, edi, esi, r8, r9, r10, r11, rax, rcx, rdi, rdx, rsi, rsp } from "../asm/registers.ts";
 import { VSYSCALLS, type VsyscallNumber } from "../vsyscall/page.ts";
+import { CALL } from "../observation/calls.ts";
 import { CLOCK_REALTIME, CLOCK_REALTIME_COARSE, SYSCALLS } from "./host.ts";
 import { emitMicroseconds } from "./gettimeofday.ts";
+import { emitCalled, emitEntryLeft } from "./observer/hooks.ts";
 import { type Emission, emitReadWall, emitTrap } from "./wall.ts";
 
 const WORD = 8;
@@ -48,6 +50,8 @@ class EntryEmitter {
 	readonly #emission: Emission;
 	readonly #pageWords: Label;
 	readonly stores: EntryStore[] = [];
+	#number: VsyscallNumber = 0;
+	#outOfLine: () => void = () => {};
 
 	/** @param pageWords where the addresses of the page's entries stand, one after the other */
 	constructor(emission: Emission, pageWords: Label) {
@@ -80,6 +84,8 @@ class EntryEmitter {
 		assembler.jmp(ripRelative(this.#pageWords, number * WORD));
 		assembler.bind(good);
 		assembler.cfaOffset((SAVED.length + 3) * WORD);
+		this.#number = number;
+		this.#outOfLine = emitCalled(this.#emission, { call: CALL.page + number }, (SAVED.length + 3) * WORD);
 	}
 
 	/** Everything as it was, but for rax, which is what its place in the frame holds. */
@@ -102,10 +108,16 @@ class EntryEmitter {
 	leave(result: 0 | "rax"): void {
 		const { assembler } = this.#emission;
 		if (result === 0) assembler.xor(eax, eax);
+		emitEntryLeft(this.#emission, this.#number, ENTRY_FRAME.returnAddress);
 		assembler.mov(memory(rsp, ENTRY_FRAME.rax), rax);
 		this.#restore();
 		assembler.ret();
 		assembler.cfaOffset((SAVED.length + 3) * WORD);
+	}
+
+	/** Emits what is out of line of the entry; stands behind its last instruction. */
+	end(): void {
+		this.#outOfLine();
 	}
 
 	/** Marks the next instruction as a store through a pointer of the program's. */
@@ -255,11 +267,15 @@ export const emitPageEntries = (
 	block: (name: string, emit: () => void) => Label,
 ): PageEntries => {
 	const entry = new EntryEmitter(emission, pageWords);
+	const emitWhole = (emit: typeof emitTimeEntry): void => {
+		emit(emission, entry);
+		entry.end();
+	};
 	return {
 		starts: [
-			block("entry gettimeofday", () => emitGettimeofdayEntry(emission, entry)),
-			block("entry time", () => emitTimeEntry(emission, entry)),
-			block("entry getcpu", () => emitGetcpuEntry(emission, entry)),
+			block("entry gettimeofday", () => emitWhole(emitGettimeofdayEntry)),
+			block("entry time", () => emitWhole(emitTimeEntry)),
+			block("entry getcpu", () => emitWhole(emitGetcpuEntry)),
 		],
 		stores: entry.stores,
 	};

@@ -7,8 +7,10 @@
 import { memory, ripRelative } from "../asm/operands.ts";
 import { eax, r10, rax, rdi, rdx } from "../asm/registers.ts";
 import * as layout from "../vvar/layout.ts";
+import { CALL } from "../observation/calls.ts";
 import { CLOCK_REALTIME_COARSE, SYSCALLS } from "./host.ts";
 import { hostField } from "./host-page.ts";
+import { emitCalled } from "./observer/hooks.ts";
 import { type Emission, emitLoadWall, emitReadWall, emitTrap } from "./wall.ts";
 
 export const emitTime = (emission: Emission): void => {
@@ -17,6 +19,7 @@ export const emitTime = (emission: Emission): void => {
 	const [trap, failed] = [assembler.label("trap"), assembler.label("failed")];
 
 	assembler.endbr();
+	const countOutOfLine = emitCalled(emission, { call: CALL.time });
 	const { coarse } = host;
 	if (coarse !== undefined) {
 		emitLoadWall(emission);
@@ -42,6 +45,7 @@ export const emitTime = (emission: Emission): void => {
 	assembler.bind(done);
 	assembler.ret();
 	outOfLine();
+	countOutOfLine();
 	assembler.bind(trap);
 	emitTrap(emission, SYSCALLS.time);
 	assembler.bind(failed);

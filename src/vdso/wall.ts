@@ -22,6 +22,7 @@ import type { Reads } from "./reads.ts";
 import { emitCallHost, emitReadInline, type HostCall, hostClockFor, isInline } from "./host-clock.ts";
 import type { InternalFunctions } from "./internal.ts";
 import type { LinkPage } from "./link-page.ts";
+import type { Observed } from "./observer/places.ts";
 
 /** What every function of the image is generated from. */
 export interface Emission {
@@ -32,6 +33,8 @@ export interface Emission {
 	readonly host: HostVdso;
 	readonly internal: InternalFunctions;
 	readonly reads: Reads;
+	/** In a run that counts or traces calls. */
+	readonly observed: Observed | undefined;
 }
 
 export const NANOSECONDS_PER_SECOND = 1_000_000_000;

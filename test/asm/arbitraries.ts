@@ -252,6 +252,27 @@ const bt = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> =>
 		operands: facts([value, bit], 0),
 	}));
 
+const exchange =
+	(operation: "cmpxchg" | "xadd") =>
+	(bits: Bits, width: OperandWidth): Arbitrary<Wanted> => {
+		const { size, register, place } = shapesOf(bits, width);
+		return fc.tuple(place, register, fc.boolean()).map(([to, from, isLocked]) => ({
+			emit: (assembler) => {
+				if (isLocked) assembler.lock();
+				assembler[operation](to.value, from.value);
+			},
+			mnemonic: operation,
+			operands: facts([to, from], size),
+		}));
+	};
+
+const rdfsbase = (_: Bits, width: OperandWidth): Arbitrary<Wanted> =>
+	registerShape(64, width).map((operand) => ({
+		emit: (assembler) => assembler.rdfsbase(operand.value),
+		mnemonic: "rdfsbase",
+		operands: facts([operand], 0),
+	}));
+
 const MNEMONIC_OF_CONDITION = {
 	o: "o",
 	no: "no",
@@ -342,6 +363,7 @@ type Directive =
 	| "cfaSignalContext"
 	| "noCaller"
 	| "raw"
+	| "lock"
 	| "jcc"
 	| "assemble";
 
@@ -366,6 +388,8 @@ const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width:
 	unary,
 	imul,
 	bt,
+	cmpxchg: exchange("cmpxchg"),
+	xadd: exchange("xadd"),
 	push,
 	pop,
 	jmp: indirect("jmp"),
@@ -384,10 +408,12 @@ const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width:
 	rdtscp: () => withoutOperands("rdtscp", (assembler) => assembler.rdtscp()),
 	lfence: () => withoutOperands("lfence", (assembler) => assembler.lfence()),
 	rdpid,
+	rdfsbase,
 };
 
 /** Any instruction of code of `bits`, with operands of every width that exists there. */
 export const instruction = (bits: Bits): Arbitrary<Wanted> => {
 	const widths: readonly OperandWidth[] = bits === 64 ? [32, 64] : [32];
-	return fc.oneof(...Object.values(BY_METHOD).flatMap((ofMethod) => widths.map((width) => ofMethod(bits, width))));
+	const methods = Object.entries(BY_METHOD).filter(([name]) => bits === 64 || name !== "rdfsbase");
+	return fc.oneof(...methods.flatMap(([, ofMethod]) => widths.map((width) => ofMethod(bits, width))));
 };

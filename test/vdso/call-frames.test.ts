@@ -8,7 +8,7 @@ import type { FrameDescription } from "../../src/elf/call-frame.ts";
 import { readHostImage } from "../../src/linux/host-vdso.ts";
 import { buildImage, type Image } from "../../src/vdso/image.ts";
 import { type CodeBlock, codeBlocks, type DecodedInstruction, decodeRange } from "./decoded.ts";
-import { SYNTHETIC_HOSTS } from "./hosts.ts";
+import { observed, SYNTHETIC_HOSTS } from "./hosts.ts";
 
 /** psABI x86-64, figure 3.36. */
 const DWARF_RSP = 7;
@@ -92,6 +92,11 @@ const IMAGES: readonly (readonly [name: string, image: Image, stackLimit: number
 			] as const,
 	),
 	...SYNTHETIC_HOSTS.map(([name, host]) => [name, buildImage(host), STACK_LIMIT] as const),
+	// What looks for a slot saves every register that it uses, as does what takes a sample.
+	...(["count", "trace"] as const).map(
+		(observation) =>
+			[`this host, to ${observation}`, buildImage(thisHost, observed(observation)), STACK_LIMIT + 160] as const,
+	),
 ];
 
 for (const [name, image, stackLimit] of IMAGES) {
@@ -160,9 +165,13 @@ for (const [name, image, stackLimit] of IMAGES) {
 				for (const [offset, depth] of stackDepths(block, byOffset)) {
 					const { kind } = byOffset.get(offset)?.flow ?? {};
 					if (kind !== "call" && kind !== "internal-call") continue;
+					// What a traced function calls is one itself.
+					const isWhole = (start: number): boolean => byStart.get(start)?.decoded[0]?.mnemonic === "endbr64";
+					const flow = byOffset.get(offset)?.flow;
 					// An internal function finds the stack one word further on, and gives it on to another as it has found it.
-					const entry = internal.has(block.start) ? 2 * WORD : WORD;
-					const wanted = kind === "call" ? 0 : WORD;
+					const entry = internal.has(block.start) && !isWhole(block.start) ? 2 * WORD : WORD;
+					const isCall = kind === "call" || (flow?.kind === "internal-call" && isWhole(flow.target));
+					const wanted = isCall ? 0 : WORD;
 					assert.equal((depth + entry) % 16, wanted, `${block.name} at ${offset.toString(16)}`);
 				}
 			}
@@ -191,7 +200,8 @@ for (const [name, image, stackLimit] of IMAGES) {
 				const entries = decoded.flatMap(({ mnemonic }, index) =>
 					["syscall", "sysenter", "int"].includes(mnemonic) ? [index] : [],
 				);
-				const isStub = !block.isExported && decoded.length <= STUB_INSTRUCTIONS;
+				const isWhole = decoded[0]?.mnemonic === "endbr64";
+				const isStub = !block.isExported && !isWhole && decoded.length <= STUB_INSTRUCTIONS;
 				if (isStub) {
 					assert.equal(entries.length, 1, block.name);
 					continue;

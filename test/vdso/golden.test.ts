@@ -11,11 +11,11 @@ import { fileURLToPath } from "node:url";
 import { disassemble } from "../../src/asm/disassembler.ts";
 import { assembleBootstrap } from "../../src/vdso/bootstrap.ts";
 import type { HostVdso } from "../../src/vdso/host.ts";
-import { buildImage, type Image } from "../../src/vdso/image.ts";
+import { buildImage, type Image, type ImageRequest } from "../../src/vdso/image.ts";
 import { LinkPage } from "../../src/vdso/link-page.ts";
 import * as layout from "../../src/vvar/layout.ts";
 import { codeBlocks } from "./decoded.ts";
-import { FULL_HOST, hostFunction } from "./hosts.ts";
+import { FULL_HOST, hostFunction, observed } from "./hosts.ts";
 
 const DIRECTORY = fileURLToPath(new URL("../../../test/vdso/golden/", import.meta.url));
 const isUpdate = process.env["UPDATE_GOLDEN"] === "1";
@@ -31,6 +31,11 @@ const pageSymbols = (host: HostVdso, image: Image): ReadonlyMap<number, string> 
 	for (const [name, offset] of Object.entries(layout.PAGE)) symbols.set(page + offset, `vvar.${name}`);
 	if (host.bits === 32) symbols.set(page + layout.PAGE.wall + 4, "vvar.wall, high");
 	symbols.set(page, "vvar");
+	const { observation } = image;
+	if (observation !== undefined) {
+		symbols.set(observation.keyPage, "key");
+		symbols.set(observation.homePage, "home");
+	}
 	return symbols;
 };
 
@@ -99,7 +104,7 @@ const HOST_32: HostVdso = {
 	],
 };
 
-const VARIANTS: readonly (readonly [suffix: string, host: HostVdso, only: RegExp])[] = [
+const VARIANTS: readonly (readonly [suffix: string, host: HostVdso, only: RegExp, request?: ImageRequest])[] = [
 	["", FULL_HOST, /./],
 	[".no-layout", { ...FULL_HOST, coarse: undefined, fine: undefined }, /^(clock_gettime|time|ask-host)$/],
 	[".no-rdpid", { ...FULL_HOST, hasRdpid: false }, /^getcpu$/],
@@ -107,12 +112,20 @@ const VARIANTS: readonly (readonly [suffix: string, host: HostVdso, only: RegExp
 	[".i386.no-layout", { ...HOST_32, coarse: undefined, fine: undefined }, /^(clock_gettime64|time|ask-host)$/],
 	[".i386.no-rdpid", { ...HOST_32, hasRdpid: false }, /^getcpu$/],
 	[".no-vdso", { bits: 64, functions: [], coarse: undefined, fine: undefined, hasRdpid: false }, /^installer$|^stub/],
+	[".counted", FULL_HOST, /^(time|getcpu|clock_getres|take-key|find-slot|sample)$/, observed("count")],
+	[".traced", FULL_HOST, /^(time|getcpu|record|sgx_enter_enclave)$/, observed("trace")],
 ];
 
-const INTERNAL = ["ask-host", "drifting-realtime", "drifting-tai", "drifting-coarse"];
+const INTERNAL: readonly string[] = ["ask-host", "drifting-realtime", "drifting-tai", "drifting-coarse"];
+/** What stands behind them in a run that counts or traces; then the entries of the vsyscall page, where there are any. */
+const OBSERVER = { count: ["take-key", "find-slot", "sample"], trace: ["take-key", "record"] } as const;
+const PAGE_ENTRIES = 3;
 
-for (const [suffix, host, only] of VARIANTS) {
-	const image = buildImage(host);
+for (const [suffix, host, only, request] of VARIANTS) {
+	const image = buildImage(host, request);
+	const observation = request?.observation?.layout.observation;
+	const internalNames = [...INTERNAL, ...(observation === undefined ? [] : OBSERVER[observation])];
+	const entries = request?.hasEntryPage === true ? PAGE_ENTRIES : 0;
 	const symbols = pageSymbols(host, image);
 	const blocks = codeBlocks(image);
 	const symbolOf = (place: number): string | undefined =>
@@ -120,7 +133,7 @@ for (const [suffix, host, only] of VARIANTS) {
 	const named = blocks.map((block, index) => {
 		const isNamed = block.isExported || block.name === "installer";
 		// Internal functions stand right in front of the installer.
-		const internal = isNamed ? undefined : INTERNAL[index - (blocks.length - 1 - INTERNAL.length)];
+		const internal = isNamed ? undefined : internalNames[index - (blocks.length - 1 - entries - internalNames.length)];
 		return { ...block, name: internal ?? block.name };
 	});
 	let stubs = 0;

@@ -1,4 +1,6 @@
 /** Hosts that no machine needs to have: what buildImage is asked to make images for. */
+import { layOutObservation, type Observation } from "../../src/observation/layout.ts";
+import type { ImageRequest } from "../../src/vdso/image.ts";
 import type { HostCoarseClocks, HostFineClocks, HostFunction, HostVdso } from "../../src/vdso/host.ts";
 import { OWN_FUNCTIONS } from "../../src/vdso/host.ts";
 
@@ -120,3 +122,10 @@ export const SYNTHETIC_HOSTS: readonly (readonly [string, HostVdso])[] = [
 		},
 	],
 ];
+
+/** What an image is asked for in a run that counts or traces, with the entries of the vsyscall page. */
+export const observed = (observation: Observation): ImageRequest => ({
+	hasEntryPage: true,
+	copy: "none",
+	observation: { layout: layOutObservation(observation, 2), hasFsBase: true },
+});

@@ -20,6 +20,21 @@ export interface FrameRequest {
 	/** 0 when stage 1 has taken the place of the program's first bytes. */
 	readonly entry: bigint;
 	readonly stopsWhenDone: boolean;
+	/** Of a process whose calls are counted or traced. */
+	readonly observed: ObservedFrame | undefined;
+}
+
+/** What the image finds there when it counts or traces. */
+export interface ObservedFrame {
+	/** By which the image marks what it counts and records. */
+	readonly key: bigint;
+	/** Offsets in the observation file: its entry in the registry, from the first one, and its first slot. */
+	readonly registry: number;
+	readonly home: number;
+	/** What the header of the file holds. */
+	readonly nonce: bigint;
+	/** Of the file; at most 32 bytes, with its NUL. */
+	readonly path: Uint8Array;
 }
 
 /** Where a process with these registers has its frame. */
@@ -33,7 +48,7 @@ const countedOffset = ({ architecture }: Kit, offset: number): bigint =>
 /** Where a process first tries to map its entry page. */
 const randomPlace = (): bigint => entryPagePlace(randomInt(ENTRY_PAGE_PLACES));
 
-export const makeFrame = ({ program, kit, memoryMap, entry, stopsWhenDone }: FrameRequest): Uint8Array => {
+export const makeFrame = ({ program, kit, memoryMap, entry, stopsWhenDone, observed }: FrameRequest): Uint8Array => {
 	const { image, files } = kit;
 	const frame = new Uint8Array(INSTALL_FRAME.size);
 	const address = frameAddress(program);
@@ -53,6 +68,13 @@ export const makeFrame = ({ program, kit, memoryMap, entry, stopsWhenDone }: Fra
 	setU64(frame, INSTALL_FRAME.pageOffset, countedOffset(kit, files.page?.offset ?? image.pageFileOffset));
 	frame.set(files.path, INSTALL_FRAME.imagePath);
 	if (files.page !== undefined) frame.set(files.page.path, INSTALL_FRAME.pagePath);
+	if (observed !== undefined) {
+		setU64(frame, INSTALL_FRAME.observationKey, observed.key);
+		setU64(frame, INSTALL_FRAME.observationRegistry, BigInt(observed.registry));
+		setU64(frame, INSTALL_FRAME.observationHome, BigInt(observed.home));
+		setU64(frame, INSTALL_FRAME.observationNonce, observed.nonce);
+		frame.set(observed.path, INSTALL_FRAME.observationPath);
+	}
 	return frame;
 };
 

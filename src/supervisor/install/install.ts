@@ -23,6 +23,7 @@ import type { CallPlace } from "../remote-call.ts";
 import { failed, memoryFailure, type NewProgram, type Obstacle, readNewProgram } from "./exec-stop.ts";
 import { frameAddress, makeFrame, writePageDescriptor } from "./frame.ts";
 import type { InstalledImage, Kit, Kits } from "./kits.ts";
+import type { Observer } from "../observation/observer.ts";
 import { describeMemory } from "./memory-map.ts";
 import type { PageFile } from "./page-file.ts";
 import type { ProvidedFiles } from "./provided-files.ts";
@@ -30,6 +31,8 @@ import type { ProvidedFiles } from "./provided-files.ts";
 export interface InstallSetup {
 	readonly kits: Kits;
 	readonly pageFile: PageFile;
+	/** Told of every process in front of its install, in a run that counts or traces calls. */
+	readonly observer?: Pick<Observer, "installs"> | undefined;
 }
 
 /** An install that has been started: what is needed to understand a later stop. */
@@ -205,7 +208,12 @@ export class Installer {
 		ending: { readonly entry: bigint; readonly stopsWhenDone: boolean },
 	): Obstacle | undefined {
 		const memoryMap = describeMemory(tid, program.auxv);
-		const written = writeMemory(tid, frameAddress(program), makeFrame({ program, kit, memoryMap, ...ending }));
+		const observed = this.#setup.observer?.installs(tid, kit.image);
+		const written = writeMemory(
+			tid,
+			frameAddress(program),
+			makeFrame({ program, kit, memoryMap, observed, ...ending }),
+		);
 		return written < 0 ? memoryFailure("written", -written) : undefined;
 	}
 

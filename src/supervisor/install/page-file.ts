@@ -11,7 +11,7 @@ import type { ClockChange, ClockFile } from "../../clock-file/clock-file.ts";
 import { afterRead, type WallClock, wallTime } from "../../clock/clock.ts";
 import { hostRealtime } from "../../linux/host-vdso.ts";
 import { createMemoryFile, fillFile, mapShared, sealAgainstWriting } from "../../linux/memfd.ts";
-import { pidInProc } from "../../linux/proc-file.ts";
+import { descriptorPath } from "../../linux/proc-file.ts";
 import type { Nanoseconds } from "../../units.ts";
 import type { Image } from "../../vdso/image.ts";
 import { PAGE_SIZE } from "../../vvar/layout.ts";
@@ -25,9 +25,6 @@ export interface PageFileOptions {
 	/** TAI minus UTC of the host in seconds. */
 	readonly taiSeconds: bigint;
 }
-
-/** Where a process of the same user, root and namespaces can open a descriptor of ours. NUL-terminated. */
-const pathOf = (fd: number): Uint8Array => new TextEncoder().encode(`/proc/${pidInProc() ?? process.pid}/fd/${fd}\0`);
 
 /** Where processes of one class find their image and the page. */
 export interface ImageFiles {
@@ -76,8 +73,8 @@ export class PageFile implements RunClock {
 		this.files = {
 			image,
 			fd,
-			path: pathOf(fd),
-			page: clockFile && { path: pathOf(clockFile.fd), offset: 0 },
+			path: descriptorPath(fd),
+			page: clockFile && { path: descriptorPath(clockFile.fd), offset: 0 },
 			readable: clockFile === undefined ? [fd] : [fd, clockFile.readableFd],
 			copyTo: this.#copier(image),
 		};
@@ -91,7 +88,7 @@ export class PageFile implements RunClock {
 		const { files } = this;
 		const page = files.page ?? { path: files.path, offset: files.image.pageFileOffset };
 		const [pageFd = files.fd] = files.readable.slice(-1);
-		return { image, fd, path: pathOf(fd), page, readable: [fd, pageFd], copyTo: this.#copier(image) };
+		return { image, fd, path: descriptorPath(fd), page, readable: [fd, pageFd], copyTo: this.#copier(image) };
 	}
 
 	#copier(image: Image): ImageFiles["copyTo"] {

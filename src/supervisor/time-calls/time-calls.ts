@@ -26,6 +26,7 @@ import { answerSet } from "./clock-sets.ts";
 import { Deadlines } from "./deadlines.ts";
 import { FollowedCalls } from "./followed-calls.ts";
 import type { InstalledImage } from "../install/kits.ts";
+import type { Observer } from "../observation/observer.ts";
 import type { RunClock } from "../run-clock.ts";
 import { StoppedCall } from "./stopped-call.ts";
 import type { CallRemotely } from "../remote-call.ts";
@@ -49,6 +50,8 @@ export interface TimeCallOptions {
 	readonly ioUring: IoUringWay;
 	/** One line for the user. */
 	readonly report: (message: string) => void;
+	/** Told of every call of the program. */
+	readonly observer?: Pick<Observer, "systemCall"> | undefined;
 }
 
 /** What is known of a process. */
@@ -202,6 +205,9 @@ export class TimeCalls {
 		const { tid } = stopped;
 		const process = this.#processOf(tid);
 		const result = this.#answer(stopped, process);
+		if (!isWithin(process.hostCode, stopped.registers.get("rip"))) {
+			this.#options.observer?.systemCall(stopped, this.#options.processOf(tid), result);
+		}
 		if (stopped.isClosed()) return this.#closed(tid);
 		if (result !== undefined) {
 			stopped.skip(result);

@@ -29,6 +29,7 @@ import { callWorld } from "./call-world.ts";
 import { leaveOutCall } from "../foreign-stop.ts";
 import { imageAddress } from "../install/image-address.ts";
 import { programName } from "../process-facts.ts";
+import type { Observer } from "../observation/observer.ts";
 import { PageReads } from "./page-reads.ts";
 import { PageStop, type PageStopOptions } from "./page-stop.ts";
 import { RefusedCalls } from "./refused-calls.ts";
@@ -40,6 +41,7 @@ export interface PageCallOptions extends PageStopOptions, CallPatcherOptions {
 	readonly clock: RunClock;
 	/** One line for the user. */
 	readonly report: (message: string) => void;
+	readonly observer?: Pick<Observer, "pageCall"> | undefined;
 }
 
 const EFAULT = 14n;
@@ -128,6 +130,7 @@ export class PageCalls {
 			return this.#refused.refuse(stop, number, returnAddress);
 		}
 		const outcome = this.#answer(number, returnAddress !== undefined);
+		this.#observe(number, outcome);
 		if (outcome !== undefined) {
 			registers.set("orig_rax", -1n);
 			registers.set("rax", outcome);
@@ -224,7 +227,9 @@ export class PageCalls {
 			return stop.deliver(linux.SI_KERNEL, 0n);
 		}
 		this.#patch(number, returnAddress, false);
-		return this.#finish(this.#outcome(number), returnAddress);
+		const outcome = this.#outcome(number);
+		this.#observe(number, outcome.kind === "returned" ? outcome.rax : undefined);
+		return this.#finish(outcome, returnAddress);
 	}
 
 	/** The host has tried the call: what it says of pointers and stack stands, but in `native`. */
@@ -326,6 +331,13 @@ export class PageCalls {
 		const { process, tid, registers } = this.#stop;
 		if (!this.#options.policy.patches) return;
 		this.#patcher.patch(process, tid, { number, returnAddress, registers, hasLostRax });
+	}
+
+	/** @param result of a call that was answered here */
+	#observe(number: VsyscallNumber, result: bigint | undefined): void {
+		const { tid, process, registers } = this.#stop;
+		const [rdi, rsi] = [registers.get("rdi"), registers.get("rsi")];
+		this.#options.observer?.pageCall({ tid, pid: process, number, arguments: [rdi, rsi], result });
 	}
 
 	/** The call of the stop, made. */
