@@ -4,7 +4,7 @@
  */
 import { anchorNow } from "./clock-file/anchor.ts";
 import { ClockFile } from "./clock-file/clock-file.ts";
-import { forgetUncovered, type Member, membersOf } from "./clock-file/members.ts";
+import { forgetUncovered, type Member, membersOf, readMappedPages } from "./clock-file/members.ts";
 import { untilWall } from "./clock-file/until.ts";
 import { type WallClock, wallTime } from "./clock/clock.ts";
 import { parseDuration } from "./clock/duration-grammar.ts";
@@ -210,3 +210,20 @@ export const openClock = (name: string): Clock => new Clock(ClockFile.open(name)
 
 /** Names of all clocks of this user. */
 export const listClocks = (): readonly string[] => ClockFile.names();
+
+/** What all clocks of this user show, and how many processes are on each; those whose file cannot be trusted are left out. */
+export const clockStates = (): readonly (ClockState & { readonly processes: number })[] => {
+	const names = listClocks();
+	// One look at all processes of the host, not one for each clock.
+	const pages = names.length === 0 ? undefined : readMappedPages();
+	return names.flatMap((name) => {
+		try {
+			const file = ClockFile.open(name);
+			using clock = new Clock(file);
+			return [{ ...clock.state(), processes: membersOf(file, pages).length }];
+		} catch (error) {
+			if (error instanceof VsyscallError) return [];
+			throw error;
+		}
+	});
+};

@@ -1,7 +1,7 @@
 /** `vsyscall clock VERB`: names and words -> a change of a named clock, or what is to be said of one. */
 import type { Command } from "commander";
 import { VsyscallError } from "../errors.ts";
-import { type Clock, type ClockState, createClock, listClocks, openClock } from "../named-clock.ts";
+import { type Clock, type ClockState, clockStates, createClock, openClock } from "../named-clock.ts";
 import { addExamples } from "./examples.ts";
 import { table } from "./format/table.ts";
 import { writeOut } from "./messages.ts";
@@ -42,17 +42,7 @@ const show = (state: ClockState, { json }: Output): void => {
 };
 
 const list = ({ json }: Output): void => {
-	const states = listClocks().flatMap((name) => {
-		try {
-			const clock = openClock(name);
-			const state = { ...clock.state(), processes: clock.processes().length };
-			clock.close();
-			return [state];
-		} catch (error) {
-			if (error instanceof VsyscallError) return [];
-			throw error;
-		}
-	});
+	const states = clockStates();
 	if (json === true) return printJson(states.map((state) => ({ ...stateAsJson(state), processes: state.processes })));
 	if (states.length === 0) return;
 	const rows = states.map((state) => [state.name, state.time.toString(), state.spec, String(state.processes)]);

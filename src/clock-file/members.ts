@@ -55,11 +55,26 @@ const describe = (
 	return { pid, command: readCommand(pid), startedAt, uncovered, except };
 };
 
-/** Whether a process has a file mapped for reading alone: supervisors and controllers can write to theirs. */
-const mapsPage = (pid: number, { inode, name }: ClockFile): boolean =>
-	readText(`/proc/${pid}/maps`)
-		.split("\n")
-		.some((line) => /^\S+ r--s /.test(line) && line.includes(` ${inode} `) && line.includes(`${name}.clock`));
+/** The lines of /proc/PID/maps that can be of a clock, by process. */
+export type MappedPages = ReadonlyMap<number, readonly string[]>;
+
+/** Mapped for reading alone: supervisors and controllers can write to theirs. */
+const PAGE_LINE = /^\S+ r--s .*\.clock/;
+
+/** Of all processes that may be looked at, for as many clocks as one likes. */
+export const readMappedPages = (): MappedPages => {
+	const pages = new Map<number, readonly string[]>();
+	for (const pid of processes()) {
+		const lines = readText(`/proc/${pid}/maps`)
+			.split("\n")
+			.filter((line) => PAGE_LINE.test(line));
+		if (lines.length > 0) pages.set(pid, lines);
+	}
+	return pages;
+};
+
+const isPageOf = (line: string, { inode, name }: ClockFile): boolean =>
+	line.includes(` ${inode} `) && line.includes(`${name}.clock`);
 
 const processes = (): readonly number[] =>
 	isOwnProc()
@@ -83,12 +98,9 @@ const notesOf = (clock: ClockFile): readonly Note[] =>
 		});
 
 /** Processes of this user, or of all when root asks, by pid. */
-export const membersOf = (clock: ClockFile): readonly Member[] => {
-	const reasons = new Map<number, string | undefined>(
-		processes()
-			.filter((pid) => mapsPage(pid, clock))
-			.map((pid) => [pid, undefined]),
-	);
+export const membersOf = (clock: ClockFile, pages: MappedPages = readMappedPages()): readonly Member[] => {
+	const reasons = new Map<number, string | undefined>();
+	for (const [pid, lines] of pages) if (lines.some((line) => isPageOf(line, clock))) reasons.set(pid, undefined);
 	// A process that was let go to another tracer has the page, too: the last note says how things stand.
 	const followers = new Set<number>();
 	for (const { pid, startTime, reason, follows } of notesOf(clock)) {
