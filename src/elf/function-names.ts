@@ -16,12 +16,21 @@ export interface NamedFunction {
 
 interface Entry {
 	readonly start: bigint;
-	/** 0 in hand-written assembly: it ends where the next begins. */
-	readonly size: bigint;
+	/** Of the first byte behind it: the end of its section for hand-written assembly without a size, which the next symbol cuts short. */
+	readonly end: bigint;
 	readonly name: () => string;
 }
 
 const isFunction = (type: number): boolean => type === constants.STT_FUNC || type === constants.STT_GNU_IFUNC;
+
+const endOf = (
+	{ sections }: ElfFile,
+	{ value, size, sectionIndex }: { readonly value: bigint; readonly size: bigint; readonly sectionIndex: number },
+): bigint => {
+	if (size !== 0n) return value + size;
+	const section = sections[sectionIndex];
+	return section === undefined ? value : section.address + section.size;
+};
 
 const fromTable = (elf: ElfFile, table: SectionHeader, strings: StringTable): Entry[] => {
 	const { view } = elf;
@@ -31,9 +40,10 @@ const fromTable = (elf: ElfFile, table: SectionHeader, strings: StringTable): En
 	for (let at = range.offset; at + symbol.recordSize <= range.end; at += symbol.recordSize) {
 		if (!isFunction(view.u8(at + symbol.info) & 0xf) || view.u16(at + symbol.shndx) === constants.SHN_UNDEF) continue;
 		const name = view.u32(at + symbol.name);
+		const start = view.word(at + symbol.value);
 		entries.push({
-			start: view.word(at + symbol.value),
-			size: view.word(at + symbol.size),
+			start,
+			end: endOf(elf, { value: start, size: view.word(at + symbol.size), sectionIndex: view.u16(at + symbol.shndx) }),
 			name: () => strings.at(name, "a symbol's name"),
 		});
 	}
@@ -50,7 +60,7 @@ const readEntries = (elf: ElfFile): Entry[] => {
 	}
 	return elf.symbols
 		.filter(({ type, sectionIndex }) => isFunction(type) && sectionIndex !== constants.SHN_UNDEF)
-		.map(({ name, value, size }) => ({ start: value, size, name: () => name }));
+		.map((symbol) => ({ start: symbol.value, end: endOf(elf, symbol), name: () => symbol.name }));
 };
 
 export class FunctionNames {
@@ -70,7 +80,7 @@ export class FunctionNames {
 			else high = middle;
 		}
 		const entry = this.#entries[low - 1];
-		if (entry === undefined || (entry.size !== 0n && address >= entry.start + entry.size)) return undefined;
+		if (entry === undefined || address >= entry.end) return undefined;
 		return { name: entry.name(), start: entry.start };
 	}
 }

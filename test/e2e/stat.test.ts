@@ -160,6 +160,15 @@ test("callers are named through the C library, in the order of how often they ca
 	assert.ok(often + seldom > 11_900_000, JSON.stringify(callers));
 });
 
+test("callers in code that a program has compiled have the names of its perf map", async (t) => {
+	if (!has(t, "gcc")) return;
+	const { report } = await stat([], [build("glibc", "compiled-caller.c"), "30000000"]);
+	const callers = report.callers.filter(({ clock }) => clock === "CLOCK_MONOTONIC");
+	const [first] = callers;
+	assert.equal(first?.caller, "LazyCompile:*tick app.js:12");
+	assert.ok(first.count > 25_000_000, JSON.stringify(callers));
+});
+
 test("whatever a process writes to the counters, its clock is right and the run ends well", async () => {
 	const program = build("glibc", "scribbles.c");
 	for (const fill of ["0", "255", "128", "-1"]) {

@@ -8,6 +8,7 @@ import { type ElfFile, readElf } from "../../elf/reader.ts";
 import { type MappingLine, mappingsOf } from "../../linux/maps.ts";
 import { readText } from "../../linux/proc-file.ts";
 import { type FrameRules, FrameTable } from "./frame-table.ts";
+import { type CompiledFunction, parsePerfMap, perfMapOf } from "./perf-map.ts";
 
 /** Files beyond are not read: their functions stay addresses. */
 const MAX_FILE_SIZE = 512 * 1024 * 1024;
@@ -91,7 +92,7 @@ export class AddressSpace {
 	readonly #isCurrent: () => boolean;
 	#nextLook = 0;
 	#mappings: readonly MappingLine[] = [];
-	#perfMap: { readonly size: number; readonly lines: readonly (readonly [bigint, bigint, string])[] } | undefined;
+	#compiled: { readonly size: number; readonly functions: readonly CompiledFunction[] } = { size: 0, functions: [] };
 
 	/** @param isCurrent whether the process still runs that program */
 	constructor(pid: number, isCurrent: () => boolean) {
@@ -112,20 +113,12 @@ export class AddressSpace {
 		return find();
 	}
 
-	/** What a just-in-time compiler says of an address: /tmp/perf-PID.map (tools/perf/Documentation/jit-interface.txt). */
+	/** What a just-in-time compiler says of an address, as far as is known: its file can be gone before the process. */
 	compiledAt(address: bigint): string | undefined {
-		const file = `/tmp/perf-${this.#pid}.map`;
-		const text = readText(file);
-		if (text.length !== this.#perfMap?.size) {
-			const lines = text.split("\n").flatMap((line) => {
-				const [, start, size, name] = /^(?:0x)?([0-9a-f]+) (?:0x)?([0-9a-f]+) (.+)$/.exec(line) ?? [];
-				if (start === undefined || size === undefined || name === undefined) return [];
-				const from = BigInt(`0x${start}`);
-				return [[from, from + BigInt(`0x${size}`), name] as const];
-			});
-			this.#perfMap = { size: text.length, lines };
-		}
+		const file = perfMapOf(this.#pid);
+		const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+		if (size > 0 && size !== this.#compiled.size) this.#compiled = { size, functions: parsePerfMap(readText(file)) };
 		// What is compiled anew at a place stands behind what was there.
-		return this.#perfMap.lines.findLast(([start, end]) => address >= start && address < end)?.[2];
+		return this.#compiled.functions.findLast(({ start, end }) => address >= start && address < end)?.name;
 	}
 }
