@@ -98,7 +98,8 @@ describe("the clock of a 32-bit program", () => {
 			await clock("advance", "shop", "1d");
 			assert.deepEqual(await ask(), [1_893_542_400, 1_893_542_400]);
 			await clock("set", "shop", "@2036-01-01T00:00Z");
-			for (const shown of await ask()) assert.ok(shown >= 2_082_758_400 && shown < 2_082_758_460, String(shown));
+			// time() is as old as the last tick, which can be of the second before.
+			for (const shown of await ask()) assert.ok(shown >= 2_082_758_399 && shown < 2_082_758_460, String(shown));
 			for (const one of started) assert.equal((await one.end()).exitCode, 0);
 		});
 	}
