@@ -2,29 +2,18 @@
  * The loop: a stop of any task of the tree -> one handler -> the task goes on.
  *
  * One thread traces and never waits for one task. SIGCHLD says that something may be there; then wait4 is asked until it has
- * nothing more. Tasks are known by their tid from whatever is seen first: the first stop of a new task can come before the event
- * of the parent that made it, and threads vanish without a word when another thread of their process calls execve.
+ * nothing more. Threads vanish without a word when another thread of their process calls execve.
  *
  * Nothing here is needed for the clock itself: a task that runs on without us reads its page as before.
  */
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
 import { eventMessage, interrupt, listen, resume, resumeToSyscall, seize } from "../linux/ptrace.ts";
-import {
-	IO_URING_CALL,
-	PAGE_CALL,
-	SEGV_ACTION,
-	TIME_CALL,
-	TRACER_CALL,
-	UNTRACED_CLONE,
-	WATCHED_READ,
-} from "../linux/seccomp.ts";
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
 import { Bystanders } from "./bystanders.ts";
 import { Coverage, type CoverageOptions } from "./install/coverage.ts";
 import { dumpsCore, keepImageInCore } from "./install/core-image.ts";
-import { leaveOutCall } from "./foreign-stop.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { ForeignExecs } from "./install/foreign-exec.ts";
 import type { JobStop } from "./job-control.ts";
@@ -34,10 +23,12 @@ import { type PageCallOptions, PageCalls } from "./vsyscall-page/page-calls.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
 import { Parking } from "./parking.ts";
 import { ProcessIds } from "./process-ids.ts";
-import type { Architecture } from "../syscalls/time-calls.ts";
+import { answerSeccompStop } from "./seccomp-stops.ts";
+import { type Task, Tasks } from "./tasks.ts";
 import { type TimeCallOptions, TimeCalls } from "./time-calls/time-calls.ts";
 import { TracerSlot } from "./tracer-slot.ts";
-import { type CallPlace, type CallRemotely, RemoteCaller, type RemoteScript, type ScriptStep } from "./remote-call.ts";
+import { callOnBehalf } from "./held-task.ts";
+import type { CallRemotely } from "./remote-call.ts";
 import { UntracedClones } from "./untraced-clones.ts";
 
 export interface SupervisorOptions
@@ -71,18 +62,6 @@ const ESRCH = 3;
 /** Some ten milliseconds: a task that stops without end (a call site that cannot be patched) must not keep us from signals. */
 const STOPS_AT_ONCE = 1000;
 
-interface Task {
-	readonly tid: number;
-	/** The event of the task that made it has been seen, or it is the first. */
-	isAnnounced: boolean;
-	/** Goes on with system calls on behalf of the task, at the next syscall-stop. */
-	remote: (() => void) | undefined;
-	/** Signals that came meanwhile: sent again when the calls are done. */
-	heldSignals: number[];
-	/** The image will be whole in a core file. */
-	isImageKept: boolean;
-}
-
 const OPTIONS =
 	linux.PTRACE_O_TRACESYSGOOD |
 	linux.PTRACE_O_TRACEFORK |
@@ -95,11 +74,7 @@ const MAKES_A_TASK = new Set([linux.PTRACE_EVENT_FORK, linux.PTRACE_EVENT_VFORK,
 
 export class Supervisor {
 	readonly #options: SupervisorOptions;
-	readonly #tasks = new Map<number, Task>();
-	/** Tasks that have been made and not been seen yet. */
-	readonly #newborn = new Set<number>();
-	/** Tasks that ended before they were announced; the foreign children, too, when they end. */
-	readonly #endedEarly = new Set<number>();
+	readonly #tasks = new Tasks((tid) => this.#slot.seen(tid));
 	/** Signals of the first process, and when it last got each. */
 	readonly #deliveries = new Map<number, number>();
 	readonly #processes = new ProcessIds();
@@ -129,8 +104,7 @@ export class Supervisor {
 			return false;
 		};
 		const processOf = (tid: number): number => this.#processes.of(tid);
-		const callRemotely: CallRemotely = (tid, place, script, finished) =>
-			this.#callRemotely(this.#taskOf(tid), place, script, finished);
+		const callRemotely: CallRemotely = (tid, ...call) => callOnBehalf(this.#tasks.of(tid), ...call);
 		this.#coverage = new Coverage({
 			...options,
 			isMeant,
@@ -166,7 +140,7 @@ export class Supervisor {
 				uncovered: (pid, reason) => this.#say(pid, reason),
 			}),
 			isWatching: (tid, process) => this.#untracedClones.isWatching(tid, process),
-			isTraced: (tid) => this.#tasks.has(tid) || this.#newborn.has(tid),
+			isTraced: (tid) => this.#tasks.has(tid),
 			processOf,
 			letGo: (tid) => this.#letGo(tid),
 			takeBack: (tid, isCovered) => this.#takeBack(tid, isCovered),
@@ -179,7 +153,7 @@ export class Supervisor {
 			trace: options.trace,
 			report: options.report,
 			observer: options.observer,
-			tasks: () => [...this.#tasks.keys(), ...this.#newborn, ...this.#slot.tids],
+			tasks: () => [...this.#tasks.all, ...this.#slot.tids],
 			processes: this.#processes,
 			callRemotely,
 		});
@@ -198,7 +172,7 @@ export class Supervisor {
 
 	/** The same of a child that will become a program beside it. @returns 0 or -errno */
 	seizeFurther(pid: number): number {
-		this.#taskOf(pid).isAnnounced = true;
+		this.#tasks.of(pid).isAnnounced = true;
 		return seize(pid, this.#traced);
 	}
 
@@ -219,12 +193,12 @@ export class Supervisor {
 
 	/** Ends every process of the run: without us they would go on in real time, unnoticed. */
 	endAll(): void {
-		for (const tid of this.#tasks.keys()) syscallResult(linux.SYS_kill, tid, linux.SIGKILL);
+		for (const tid of this.#tasks.tids) syscallResult(linux.SYS_kill, tid, linux.SIGKILL);
 	}
 
 	/** Processes and threads that are traced, the first process first. */
 	get tids(): readonly number[] {
-		return [...this.#tasks.keys()];
+		return this.#tasks.tids;
 	}
 
 	/** Handles what has happened. */
@@ -250,28 +224,6 @@ export class Supervisor {
 		return this.#options.hasForeignChildren && this.#tasks.size === 0 && this.#status !== undefined;
 	}
 
-	/** A task has been made; its own first stop, and even its end, may have come before. */
-	#announce(tid: number): void {
-		if (!this.#endedEarly.delete(tid)) this.#taskOf(tid).isAnnounced = true;
-	}
-
-	#taskOf(tid: number): Task {
-		let task = this.#tasks.get(tid);
-		if (task === undefined) {
-			this.#newborn.delete(tid);
-			this.#slot.seen(tid);
-			task = {
-				tid,
-				isAnnounced: false,
-				remote: undefined,
-				heldSignals: [],
-				isImageKept: false,
-			};
-			this.#tasks.set(tid, task);
-		}
-		return task;
-	}
-
 	#handle(tid: number, stop: Stop): void {
 		this.#parking.stopped(tid);
 		switch (stop.kind) {
@@ -280,21 +232,21 @@ export class Supervisor {
 			case "killed":
 				return this.#ended(tid, { kind: "killed", signal: stop.signal });
 			case "group-stop":
-				this.#taskOf(tid);
+				this.#tasks.of(tid);
 				this.#pageCalls?.beforeResume(tid);
-				if (this.#isLetGo(this.#taskOf(tid))) return;
+				if (this.#isLetGo(this.#tasks.of(tid))) return;
 				listen(tid);
 				if (tid === this.#lead) this.#options.jobStop.programStopped();
 				return;
 			case "event-stop":
 				if (stop.event !== linux.PTRACE_EVENT_STOP) this.#otherStop(tid);
-				return this.#eventStop(this.#taskOf(tid), stop.event);
+				return this.#eventStop(this.#tasks.of(tid), stop.event);
 			case "syscall-stop":
 				this.#otherStop(tid);
-				return this.#syscallStop(this.#taskOf(tid));
+				return this.#syscallStop(this.#tasks.of(tid));
 			case "signal-delivery-stop":
 				this.#otherStop(tid);
-				return this.#signalDelivery(this.#taskOf(tid), stop.signal);
+				return this.#signalDelivery(this.#tasks.of(tid), stop.signal);
 		}
 	}
 
@@ -332,32 +284,24 @@ export class Supervisor {
 		if (event === linux.PTRACE_EVENT_EXIT) observer?.exits(tid);
 	}
 
-	/** The filter has stopped a call, and says why. */
+	/** The filter has stopped a call. */
 	#seccompStop(tid: number): void {
-		const reason = eventMessage(tid);
-		if (reason === TRACER_CALL) return this.#slot.seccompStop(tid);
-		if (reason === UNTRACED_CLONE) return this.#untracedClones.seccompStop(tid);
-		const architectureOf = (reasons: Readonly<Record<Architecture, number>>): Architecture | undefined =>
-			(["x86-64", "i386"] as const).find((name) => reasons[name] === reason);
-		const architecture = architectureOf(TIME_CALL);
-		const reader = architectureOf(WATCHED_READ);
-		const ring = architectureOf(IO_URING_CALL);
-		if (ring !== undefined && this.#timeCalls !== undefined) return this.#timeCalls.ioUringStop(tid, ring);
-		if (reader !== undefined && this.#timeCalls !== undefined) return this.#timeCalls.readStop(tid, reader);
-		if (architecture !== undefined && this.#timeCalls !== undefined) this.#timeCalls.seccompStop(tid, architecture);
-		else if (reason !== PAGE_CALL && reason !== SEGV_ACTION) leaveOutCall(tid);
-		else if (this.#pageCalls !== undefined && !this.#bystanders.has(tid)) this.#pageCalls.seccompStop(tid, reason);
-		// Of a process that is not meant, or by the filter of a run around this one: what it would do is done by the host.
-		else resume(tid, 0);
+		answerSeccompStop(tid, {
+			slot: this.#slot,
+			untracedClones: this.#untracedClones,
+			bystanders: this.#bystanders,
+			timeCalls: this.#timeCalls,
+			pageCalls: this.#pageCalls,
+		});
 	}
 
 	/** A task has made another. */
 	#made(tid: number, event: number): void {
 		const made = eventMessage(tid);
-		if (this.#options.hasForeignChildren) this.#announce(made);
+		if (this.#options.hasForeignChildren) this.#tasks.announce(made);
 		// It may have ended, and been seen to end, before: then its id can be another's next.
 		if (syscallResult(linux.SYS_kill, made, 0) === -ESRCH) return;
-		if (!this.#tasks.has(made)) this.#newborn.add(made);
+		this.#tasks.made(made);
 		this.#pageCalls?.made(tid, made);
 		this.#bystanders.made(tid, made);
 		// A process that is made like a thread, with another signal than SIGCHLD for its end, is looked at when it calls.
@@ -366,11 +310,11 @@ export class Supervisor {
 
 	#ended(tid: number, status: ExitStatus): void {
 		this.#parking.forget(tid);
-		const task = this.#tasks.get(tid);
+		const task = this.#tasks.find(tid);
 		const isBeingCovered = task?.remote !== undefined && this.#coverage.isPending(tid);
 		this.#forget(tid);
 		this.#slot.ended(tid);
-		if (this.#options.hasForeignChildren && task?.isAnnounced !== true) this.#endedEarly.add(tid);
+		if (this.#options.hasForeignChildren && task?.isAnnounced !== true) this.#tasks.endedEarly(tid);
 		if (tid === this.#lead) this.#status = status;
 		if (isBeingCovered) this.#options.report(`a process (pid ${tid}) ended while it was being covered`);
 		if (this.#status !== undefined && tid === this.#lead && this.#tasks.size > 0) {
@@ -380,7 +324,6 @@ export class Supervisor {
 
 	#forget(tid: number): void {
 		this.#tasks.delete(tid);
-		this.#newborn.delete(tid);
 		this.#pageCalls?.ended(tid);
 		this.#timeCalls?.ended(tid);
 		this.#untracedClones.forget(tid);
@@ -405,7 +348,7 @@ export class Supervisor {
 	/** Traces a task again that was let go. It may have executed a program that nobody has covered. */
 	#takeBack(tid: number, isCovered: boolean): void {
 		if (seize(tid, this.#traced) < 0) return;
-		this.#taskOf(tid).isAnnounced = true;
+		this.#tasks.of(tid).isAnnounced = true;
 		if (this.#options.installer.installedIn(tid) !== undefined) return this.#options.uncovered(tid, undefined);
 		this.#timeCalls?.uncovered(tid);
 		if (!this.#options.isMeant(tid)) return this.#bystanders.add(tid);
@@ -459,26 +402,6 @@ export class Supervisor {
 			keepImageInCore(tid);
 		}
 		resume(tid, delivered);
-	}
-
-	/** Makes the calls of a script on behalf of a stopped task. */
-	#callRemotely<Result>(
-		task: Task,
-		place: CallPlace,
-		script: RemoteScript<Result>,
-		finished: (result: Result) => void,
-	): void {
-		const caller = new RemoteCaller(task.tid, place, script);
-		const after = (step: ScriptStep<Result>): void => {
-			if (step.kind !== "finished") return;
-			task.remote = undefined;
-			for (const signal of task.heldSignals.splice(0)) {
-				syscallResult(linux.SYS_tgkill, task.tid, task.tid, signal);
-			}
-			finished(step.result);
-		};
-		task.remote = () => after(caller.syscallStop());
-		after(caller.begin());
 	}
 
 	#syscallStop(task: Task): void {
