@@ -15,6 +15,9 @@ export interface Block {
 	/** Where its frame begins: in front of the function, when that has a lead. */
 	readonly frameStart: Label;
 	readonly exports: readonly ExportedName[];
+	/** Its rules among those of the code: a rule at its very start may be one that the function in front of it left behind its end. */
+	readonly firstNote: number;
+	readonly notesEnd: number;
 }
 
 /** Functions start on a cache line's half, as the kernel's compiler aligns them. */
@@ -39,12 +42,14 @@ export class Blocks {
 	emit(name: string, exports: readonly ExportedName[], emit: () => void, lead?: () => void): Block {
 		this.#assembler.align(exports.length > 0 ? FUNCTION_ALIGNMENT : INTERNAL_ALIGNMENT);
 		const [frameStart, start] = [new Label(`frame of ${name}`), new Label(name)];
-		const block = { name, frameStart, start, end: new Label(`end of ${name}`), exports };
+		const end = new Label(`end of ${name}`);
+		const firstNote = this.#assembler.frameNoteCount;
 		this.#assembler.bind(frameStart);
 		lead?.();
 		this.#assembler.bind(start);
 		emit();
-		this.#assembler.bind(block.end);
+		this.#assembler.bind(end);
+		const block = { name, frameStart, start, end, exports, firstNote, notesEnd: this.#assembler.frameNoteCount };
 		this.#blocks.push(block);
 		return block;
 	}
@@ -63,11 +68,11 @@ export class Blocks {
 	}
 
 	frames(code: Code): readonly FunctionFrame[] {
-		return this.#blocks.map(({ frameStart, end }) => {
+		return this.#blocks.map(({ frameStart, end, firstNote, notesEnd }) => {
 			const [first, last] = [code.offsetOf(frameStart), code.offsetOf(end)];
 			const rules = code.frameNotes
-				// A rule of the stack at the very start is what the last function left behind its end.
-				.filter(({ offset, kind }) => offset < last && (offset > first || (offset === first && kind !== "cfa-offset")))
+				.slice(firstNote, notesEnd)
+				.filter(({ offset }) => offset < last)
 				.map((note) => ({ ...note, offset: note.offset - first }));
 			return { start: first, length: last - first, rules };
 		});
