@@ -63,7 +63,7 @@ const fineClocks = (page: ByteReader, place: Place): HostFineClocks | undefined 
 		shift <= SHIFT_MAX &&
 		(maxCycles === undefined ||
 			(maxCycles > 0n && maxCycles < MAX_CYCLES_LIMIT && maxCycles * BigInt(multiplier) < 1n << 64n));
-	return isPossible ? { ...fields, bases: place.bases } : undefined;
+	return isPossible ? { ...fields, knownShift: shift, bases: place.bases } : undefined;
 };
 
 /** The same fields, counted from the host's image. */
@@ -78,10 +78,15 @@ const moved = <Fields extends Readonly<Record<keyof Fields, number | undefined>>
 		]),
 	) as Fields;
 
+const movedFine = ({ knownShift, ...places }: HostFineClocks, distance: number): HostFineClocks => ({
+	...moved(places, distance),
+	knownShift,
+});
+
 /** The same clocks as a process of the other class sees them, whose image is further from the same page. @param by bytes */
 export const movedClocks = ({ coarse, fine }: HostClocks, by: number): HostClocks => ({
 	coarse: coarse && moved(coarse, by),
-	fine: fine && moved(fine, by),
+	fine: fine && movedFine(fine, by),
 });
 
 /** Ticks may come between the page and the system calls: so many snapshots are tried before giving up. */
@@ -103,7 +108,7 @@ export const readHostClocks = (imageAddress: bigint): HostClocks => {
 			const place = currentPlace(page);
 			if (place === undefined) continue;
 			const candidate = fineClocks(page, place);
-			const fine = candidate === undefined ? undefined : moved(candidate, distance);
+			const fine = candidate === undefined ? undefined : movedFine(candidate, distance);
 			return {
 				coarse: moved(coarseClocks(place), distance),
 				fine: fine !== undefined && verifyFineClocks(fine, imageAddress) ? fine : undefined,

@@ -1,8 +1,10 @@
 /**
  * A wall that goes faster or slower than the host's clock: v + d + (d * rate >> 40), d being the time since the anchor.
  *
- * The result is exact, and little of it is on the way from the counter to the time. Of d = 10^9 * s + n only the nanoseconds n come
- * from the counter; the seconds s, from the base in the host's page, are known before. R = rate << 24 makes the upper half of a
+ * Where the host's page can be read it is computed from the counter (drift-line.ts). Here it is computed from a time of the host's,
+ * of whole nanoseconds: for clocks of the tick, for large rates, and wherever that gives up.
+ *
+ * The result is exact. Of d = 10^9 * s + n the seconds s are apart; R = rate << 24 makes the upper half of a
  * product of 64 by 64 bits that product >> 40, and its lower half what is left of it. A rate from half as fast to one and a half is
  * whole in R; beyond that R lacks k = 1 or -1 times the host's own rate:
  *
@@ -10,15 +12,14 @@
  *     b * 10^9       = c * 2^64 + e           c nanoseconds
  *     n * R          = f * 2^64 + g           f nanoseconds
  *     d * rate >> 40 = k * d + a * 10^9 + c + f, and 1 more when e + g has a carry
- *
- * Only a product and two sums wait for the counter.
  */
 import { type Label, memory } from "../asm/operands.ts";
 import { ecx, edx, r8, r9, r10, r11, rax, rcx, rdx, rsp } from "../asm/registers.ts";
 import { RATE_SHIFT, SLOT } from "../vvar/layout.ts";
-import { CLOCK_REALTIME, CLOCK_TAI, type WallClockId } from "./host.ts";
-import { hostClockFor } from "./host-clock.ts";
-import { type Emission, emitReadHost, NANOSECONDS_PER_SECOND, wallWord } from "./wall.ts";
+import { CLOCK_TAI, type WallClockId } from "./host.ts";
+import { driftingHostClock } from "./host-clock.ts";
+import { type Emission, emitReadHost } from "./wall.ts";
+import { emitFindSlot, NANOSECONDS_PER_SECOND, wallWord } from "./wall-word.ts";
 
 const WORD = 8;
 /** From rate to R. */
@@ -81,18 +82,20 @@ const emitDrift = ({ assembler, page }: Emission, { isTai, again }: { isTai: boo
 };
 
 /**
- * The internal function of a drifting wall: r8 is the wall word, r9 the address of the slot. ecx := 0 when rdx and rax are the time
- * (nanoseconds not yet in range), 1 when rax is an error of the host's, -1 when the slot has changed. Keeps rdi and rsi.
+ * The internal function of a drifting wall: r8 is the wall word. ecx := 0 when rdx and rax are the time (nanoseconds not yet in
+ * range), 1 when rax is an error of the host's, -1 when the slot has changed. Keeps rdi and rsi.
  */
 export const emitDrifting = (emission: Emission, clock: WallClockId): void => {
 	const { assembler } = emission;
 	const [again, leave] = [assembler.label("again"), assembler.label("leave")];
-	const hostClock = hostClockFor(emission, clock === CLOCK_TAI ? CLOCK_REALTIME : clock);
+	const isTai = clock === CLOCK_TAI;
 	// With our caller's and our own return address it aligns the stack for a call.
 	assembler.sub(rsp, WORD);
 	assembler.cfaOffset(2 * WORD);
-	const hostOutOfLine = emitReadHost(emission, { clock: hostClock, failed: leave });
-	const outOfLine = emitDrift(emission, { isTai: clock === CLOCK_TAI, again });
+	assembler.mov(rax, r8);
+	emitFindSlot(emission);
+	const hostOutOfLine = emitReadHost(emission, { clock: driftingHostClock(emission, clock), failed: leave });
+	const outOfLine = emitDrift(emission, { isTai, again });
 	assembler.xor(ecx, ecx);
 	assembler.bind(leave);
 	assembler.add(rsp, WORD);

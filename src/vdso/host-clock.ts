@@ -19,7 +19,9 @@ import {
 	CLOCK_MONOTONIC_COARSE,
 	CLOCK_REALTIME,
 	CLOCK_REALTIME_COARSE,
+	CLOCK_TAI,
 	SYSCALLS,
+	type WallClockId,
 } from "./host.ts";
 import { emitReadCoarse, emitReadFine, hostField } from "./host-page.ts";
 import type { Emission } from "./wall.ts";
@@ -37,6 +39,10 @@ export const hostClockFor = ({ reads }: Pick<Emission, "reads">, clock: number):
 
 /** Clocks of the tick, whose nanoseconds are always below 10^9. */
 export const isCoarse = (clock: number): boolean => clock === CLOCK_REALTIME_COARSE || clock === CLOCK_MONOTONIC_COARSE;
+
+/** The clock of the host that a drifting wall goes with: that of TAI is a whole number of seconds ahead of CLOCK_REALTIME's. */
+export const driftingHostClock = (emission: Pick<Emission, "reads">, clock: WallClockId): number =>
+	hostClockFor(emission, clock === CLOCK_TAI ? CLOCK_REALTIME : clock);
 
 /** Whether `emitReadInline` can read the clock. */
 export const isInline = ({ host }: Pick<Emission, "host">, clock: number): boolean =>

@@ -34,6 +34,15 @@ export interface HostPageEmission {
 export const hostField = ({ hostClocksOffset }: HostClocksWord, field: number): BasedMemory =>
 	memory(r10, field - hostClocksOffset);
 
+/** Where the base of a clock of full resolution stands. */
+export const fineBase = (
+	{ bases }: Pick<HostFineClocks, "bases">,
+	clock: number,
+): { readonly seconds: number; readonly nanoseconds: number } => {
+	const seconds = bases + clock * BASE_STRIDE;
+	return { seconds, nanoseconds: seconds + 8 };
+};
+
 /** r10 := the host's page, r11d := the sequence, which is even. */
 const emitBegin = ({ assembler, links }: HostPageEmission, sequence: number, away: Label): void => {
 	assembler.mov(r10, ripRelative(links.hostClocks.label));
@@ -42,24 +51,20 @@ const emitBegin = ({ assembler, links }: HostPageEmission, sequence: number, awa
 	assembler.jcc("nz", away);
 };
 
-const emitEnd = ({ assembler, links }: HostPageEmission, sequence: number, away: Label): void => {
+/** Jumps `away` when the kernel has written since `emitBegin`. */
+export const emitEnd = ({ assembler, links }: HostPageEmission, sequence: number, away: Label): void => {
 	assembler.cmp(r11d, hostField(links, sequence));
 	assembler.jcc("nz", away);
 };
 
 /**
- * A clock of the resolution of the time stamp counter: base + (counter - last) * multiplier >> shift, as vdso_calc_ns of
- * arch/x86/include/asm/vdso/gettimeofday.h and do_hres of lib/vdso/gettimeofday.c (v6.12) do.
+ * rax := cycles of the counter since the last update; r10 and r11d as `emitEnd` needs them. rcx and rdx are lost.
  *
- * RDTSCP waits for the loads in front of it; what stands behind it does not wait for RDTSCP. So only the checks that decide whether
- * the counter is read at all stand in front.
+ * RDTSCP waits for what stands in front of it; what stands behind it does not wait for RDTSCP. So only what decides whether the
+ * counter is read at all stands in front.
  */
-export const emitReadFine = (
-	emission: HostPageEmission,
-	{ fine, clock, away }: { readonly fine: HostFineClocks; readonly clock: number; readonly away: Label },
-): void => {
+export const emitBeginFine = (emission: HostPageEmission, fine: HostFineClocks, away: Label): void => {
 	const { assembler, links, reads } = emission;
-	const base = fine.bases + clock * BASE_STRIDE;
 	emitBegin(emission, fine.sequence, away);
 	assembler.cmp(hostField(links, fine.sequence + CLOCK_MODE_OFFSET), CLOCK_MODE_TSC, 32);
 	assembler.jcc("nz", away);
@@ -77,12 +82,25 @@ export const emitReadFine = (
 		assembler.shr(rcx, FINE_DELTA_BITS);
 		assembler.jcc("nz", away);
 	}
+};
+
+/**
+ * A clock of the resolution of the time stamp counter: base + (counter - last) * multiplier >> shift, as vdso_calc_ns of
+ * arch/x86/include/asm/vdso/gettimeofday.h and do_hres of lib/vdso/gettimeofday.c (v6.12) do.
+ */
+export const emitReadFine = (
+	emission: HostPageEmission,
+	{ fine, clock, away }: { readonly fine: HostFineClocks; readonly clock: number; readonly away: Label },
+): void => {
+	const { assembler, links } = emission;
+	const base = fineBase(fine, clock);
+	emitBeginFine(emission, fine, away);
 	assembler.mov(edx, hostField(links, fine.multiplier));
 	assembler.mov(ecx, hostField(links, fine.shift));
 	assembler.imul(rax, rdx);
-	assembler.add(rax, hostField(links, base + 8));
+	assembler.add(rax, hostField(links, base.nanoseconds));
 	assembler.shr(rax, "cl");
-	assembler.mov(rdx, hostField(links, base));
+	assembler.mov(rdx, hostField(links, base.seconds));
 	emitEnd(emission, fine.sequence, away);
 };
 

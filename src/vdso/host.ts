@@ -38,6 +38,8 @@ export interface HostFineClocks {
 	/** u32 each. */
 	readonly multiplier: number;
 	readonly shift: number;
+	/** The shift that stood there: code generated for it looks whether it still does. */
+	readonly knownShift: number;
 	/** The base of CLOCK_REALTIME, id 0. */
 	readonly bases: number;
 }

@@ -7,7 +7,7 @@ import type { Emission } from "./wall.ts";
 
 export interface InternalFunctions {
 	readonly askHost: Label;
-	/** The drifting wall of a wall clock. */
+	/** The drifting wall of a wall clock, from a time of the host's. */
 	readonly drifting: Readonly<Record<WallClockId, Label>>;
 }
 

@@ -11,7 +11,8 @@ import { CALL } from "../observation/calls.ts";
 import { CLOCK_REALTIME_COARSE, SYSCALLS } from "./host.ts";
 import { hostField } from "./host-page.ts";
 import { emitCalled } from "./observer/hooks.ts";
-import { type Emission, emitLoadWall, emitReadWall, emitTrap } from "./wall.ts";
+import { type Emission, emitReadWall, emitTrap } from "./wall.ts";
+import { emitLoadWall } from "./wall-word.ts";
 
 export const emitTime = (emission: Emission): void => {
 	const { assembler, links, host } = emission;

@@ -14,15 +14,17 @@
  *     rcx, r10, r11   scratch
  */
 import type { Assembler } from "../asm/assembler.ts";
-import { type Label, memory, type RipRelativeMemory, ripRelative } from "../asm/operands.ts";
+import { type Label, memory } from "../asm/operands.ts";
 import { eax, ecx, edx, r8, r9, r9d, rax, rdx } from "../asm/registers.ts";
 import * as layout from "../vvar/layout.ts";
 import { CLOCK_TAI, type HostVdso, type WallClockId } from "./host.ts";
 import type { Reads } from "./reads.ts";
+import { emitReadLine, fineOfLine } from "./drift-line.ts";
 import { emitCallHost, emitReadInline, type HostCall, hostClockFor, isInline } from "./host-clock.ts";
 import type { InternalFunctions } from "./internal.ts";
 import type { LinkPage } from "./link-page.ts";
 import type { Observed } from "./observer/places.ts";
+import { emitFindSlot, emitLoadWall, NANOSECONDS_PER_SECOND, wallWord } from "./wall-word.ts";
 
 /** What every function of the image is generated from. */
 export interface Emission {
@@ -36,13 +38,6 @@ export interface Emission {
 	/** In a run that counts or traces calls. */
 	readonly observed: Observed | undefined;
 }
-
-export const NANOSECONDS_PER_SECOND = 1_000_000_000;
-
-export const wallWord = (page: Label): RipRelativeMemory => ripRelative(page, layout.PAGE.wall);
-
-/** rax := the wall word. */
-export const emitLoadWall = ({ assembler, page }: Emission): void => assembler.mov(rax, wallWord(page));
 
 /** r8, r9 := seconds and nanoseconds of the wall word in rax; jumps to `inSlot` with rax intact when the word names a slot. */
 const emitUnpackWall = ({ assembler }: Emission, inSlot: Label): void => {
@@ -104,16 +99,6 @@ export const emitReadHost = (emission: Emission, call: HostCall): (() => void) =
 	};
 };
 
-/** r8 := the wall word in rax, r9 := the address of the slot that it names. */
-const emitFindSlot = ({ assembler, page }: Emission): void => {
-	assembler.mov(r8, rax);
-	// Bit 0 of the generation, moved to where it is the slot's distance from the first one.
-	assembler.shr(eax, layout.WALL_SECONDS_SHIFT - Math.log2(layout.SLOT.size));
-	assembler.and(eax, layout.SLOT.size);
-	assembler.lea(r9, ripRelative(page, layout.PAGE.slots));
-	assembler.add(r9, rax);
-};
-
 export interface WallRead extends HostCall {
 	readonly clock: WallClockId;
 	/** Where the calling function makes its system call, when the supervisor is to answer. rdi and rsi are the caller's there. */
@@ -134,11 +119,16 @@ interface Ways {
 const emitReadSlot = (emission: Emission, { clock, trap, failed, finish }: WallRead, ways: Ways): void => {
 	const { assembler, page, internal } = emission;
 	const isTai = clock === CLOCK_TAI;
-	const [running, moving, trapped] = ["running", "moving", "trapped"].map((name) => assembler.label(name)) as [
-		Label,
-		Label,
-		Label,
-	];
+	const [running, moving, onLine, drifts, trapped] = ["running", "moving", "on line", "drifts", "trapped"].map((name) =>
+		assembler.label(name),
+	) as [Label, Label, Label, Label, Label];
+	const leave = finish ?? ((): void => assembler.jmp(ways.done));
+	const fine = fineOfLine(emission, clock);
+	if (fine !== undefined) {
+		assembler.cmp(r9d, layout.WALL_ON_LINE);
+		assembler.jcc("z", onLine);
+	}
+	assembler.mov(r8, rax);
 	emitFindSlot(emission);
 	assembler.mov(ecx, memory(r9, layout.SLOT.kind));
 	assembler.cmp(ecx, layout.SLOT_KIND_FROZEN);
@@ -148,8 +138,7 @@ const emitReadSlot = (emission: Emission, { clock, trap, failed, finish }: WallR
 	if (isTai) assembler.add(rdx, memory(r9, layout.SLOT.taiSeconds));
 	assembler.cmp(r8, wallWord(page));
 	assembler.jcc("nz", ways.again);
-	if (finish === undefined) assembler.jmp(ways.done);
-	else finish();
+	leave();
 
 	assembler.bind(running);
 	assembler.jcc("a", moving);
@@ -163,6 +152,7 @@ const emitReadSlot = (emission: Emission, { clock, trap, failed, finish }: WallR
 	assembler.bind(moving);
 	assembler.cmp(ecx, layout.SLOT_KIND_DRIFT);
 	assembler.jcc("nz", trapped);
+	assembler.bind(drifts);
 	assembler.call(internal.drifting[clock]);
 	assembler.test(ecx, ecx);
 	assembler.jcc("s", ways.again);
@@ -175,6 +165,15 @@ const emitReadSlot = (emission: Emission, { clock, trap, failed, finish }: WallR
 	assembler.cmp(r8, wallWord(page));
 	assembler.jcc("nz", ways.again);
 	assembler.jmp(trap);
+
+	if (fine === undefined) return;
+	assembler.bind(onLine);
+	const outOfLine = emitReadLine(emission, { fine, clock, again: ways.again });
+	assembler.cmp(rax, NANOSECONDS_PER_SECOND);
+	assembler.jcc("ae", ways.carry);
+	leave();
+	outOfLine();
+	assembler.jmp(drifts);
 };
 
 /**

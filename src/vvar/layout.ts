@@ -6,6 +6,7 @@
  *      63                             30 29                        0
  *     |        seconds (signed)         |  nanoseconds < 10^9       |   the wall clock is the host's plus this
  *     |        generation               |  0x3fffffff               |   it is in slot (generation & 1)
+ *     |        generation               |  0x3ffffffe               |   it is there, and drifts along a line
  *
  * An offset within +-272 years is the word itself: half a change cannot be seen. Everything else (far offsets, a wall that
  * stands, drifts or steps) is written to the slot that no reader uses, and then the word is stored. A reader loads the word, the slot, and the
@@ -20,7 +21,7 @@ export const PAGE_SIZE = 4096;
 /** "vsysvvar" in ASCII: says that a page is ours. */
 export const MAGIC = 0x7261_7676_7379_7376n;
 /** Changes with every change of this table. */
-export const VERSION = 3;
+export const VERSION = 4;
 
 /**
  * The page. The wall word and `pushes` (u32) have a cache line of their own; `generation` and `taiSeconds` are the pusher's notes, so that another
@@ -35,6 +36,7 @@ export const PAGE = {
 	wall: 64,
 	pushes: 72,
 	slots: 128,
+	lines: 256,
 } as const;
 
 /**
@@ -42,9 +44,10 @@ export const PAGE = {
  *
  *     offset   h + v
  *     frozen   v
- *     drift    v + (h - a) + ((h - a) * rate >> RATE_SHIFT)     rate is signed, |rate| < 2^40; the shift rounds down
+ *     drift    v + (h - a) * (2^RATE_SHIFT + rate) >> RATE_SHIFT      rate is signed, |rate| < 2^40; the shift rounds down
  *     trap     what the system call says
  *
+ * A reader that knows of h more than whole nanoseconds drifts with all of it, and rounds down at the end.
  * TAI: of an offset the host's TAI + v, else the wall + `taiSeconds`.
  */
 export const SLOT = {
@@ -59,6 +62,9 @@ export const SLOT = {
 } as const;
 export const SLOT_COUNT = 2;
 
+/** The line of a slot whose wall drifts along one (drift-line.ts), as many bytes apart as slots are. */
+export const LINE = { factor: 0, scaledRate: 8, seconds: 16, fraction: 24, rest: 32, size: 64 } as const;
+
 /** `seconds` and `nanoseconds` are added to the host's clock. */
 export const SLOT_KIND_OFFSET = 0;
 /** The wall stands at `seconds` and `nanoseconds`. */
@@ -72,3 +78,5 @@ export const WALL_SECONDS_SHIFT = 30;
 export const WALL_NANOSECONDS_MASK = 0x3fff_ffff;
 /** The nanoseconds field of a word that names a slot. */
 export const WALL_IN_SLOT: number = WALL_NANOSECONDS_MASK;
+/** The same, of a slot whose wall drifts along a line: what has to be computed then is known before the slot is read. */
+export const WALL_ON_LINE: number = WALL_IN_SLOT - 1;

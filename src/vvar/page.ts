@@ -4,8 +4,9 @@ import type { WallClock } from "../clock/clock.ts";
 import { VsyscallError } from "../errors.ts";
 import { joinNanoseconds, type Nanoseconds, nanoseconds, splitNanoseconds } from "../units.ts";
 import { checkPage } from "./check.ts";
+import { driftLine, fieldsOfLine } from "./drift-line.ts";
 import * as layout from "./layout.ts";
-import { loadWallWord } from "./wall-word.ts";
+import { isSlotWord, loadWallWord } from "./wall-word.ts";
 
 const SECONDS_LIMIT = 1n << 33n;
 const NOTHING = nanoseconds(0n);
@@ -45,9 +46,6 @@ const slotOf = (clock: WallClock): SlotValue => {
 			return { kind: layout.SLOT_KIND_TRAP, time: clock.at, anchor: clock.by, rate: 0n };
 	}
 };
-
-const isSlotWord = (word: bigint): boolean =>
-	Number(word & BigInt(layout.WALL_NANOSECONDS_MASK)) === layout.WALL_IN_SLOT;
 
 /** The low bit of a generation says which slot it is in. */
 const slotIndex = (generation: bigint): bigint => generation & 1n;
@@ -129,7 +127,12 @@ export class VvarPage {
 		setU64(this.#bytes, slot + layout.SLOT.anchorSeconds, anchorSeconds);
 		setU64(this.#bytes, slot + layout.SLOT.anchorNanoseconds, anchorRest);
 		setU64(this.#bytes, slot + layout.SLOT.rate, rate);
-		return BigInt.asUintN(64, (generation << BigInt(layout.WALL_SECONDS_SHIFT)) | BigInt(layout.WALL_IN_SLOT));
+		const line = kind === layout.SLOT_KIND_DRIFT ? driftLine({ time, anchor, rate }) : undefined;
+		if (line !== undefined)
+			for (const [offset, value] of fieldsOfLine(line, Number(slotIndex(generation))))
+				setU64(this.#bytes, offset, value);
+		const low = line === undefined ? layout.WALL_IN_SLOT : layout.WALL_ON_LINE;
+		return BigInt.asUintN(64, (generation << BigInt(layout.WALL_SECONDS_SHIFT)) | BigInt(low));
 	}
 }
 

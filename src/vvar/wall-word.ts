@@ -1,5 +1,11 @@
-/** Reading the wall word of a page that others push to. */
-import { PAGE } from "./layout.ts";
+/** The wall word of a page that others push to. */
+import { NANOSECONDS_PER_SECOND } from "../units.ts";
+import { PAGE, WALL_NANOSECONDS_MASK } from "./layout.ts";
+
+/** Its lower field: nanoseconds of an offset, or what says that it names a slot. */
+export const lowField = (word: bigint): number => Number(word & BigInt(WALL_NANOSECONDS_MASK));
+
+export const isSlotWord = (word: bigint): boolean => lowField(word) >= NANOSECONDS_PER_SECOND;
 
 /**
  * One load, so that it is the word of one push. DataView's getBigUint64 is not: until V8 has compiled the code that calls it, it puts

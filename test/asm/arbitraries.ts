@@ -362,6 +362,7 @@ type Directive =
 	| "cfaRestored"
 	| "cfaSignalContext"
 	| "noCaller"
+	| "frameNoteCount"
 	| "raw"
 	| "lock"
 	| "jcc"

@@ -66,7 +66,7 @@ suite("a clock that drifts", () => {
 
 	test("never goes back, on any path", TIMEOUT, async (t) => {
 		if (!has(t, "gcc")) return;
-		for (const clock of ["drift=500000", "drift=-999999", "+1000y drift=100"]) {
+		for (const clock of ["drift=499999", "drift=500000", "drift=-999999", "+1000y drift=100"]) {
 			const shown = await readings(clock, 2000);
 			shown.forEach((value, index) => assert.ok(value >= (shown[index - 1] ?? value) - 20_000_000n));
 		}

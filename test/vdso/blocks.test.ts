@@ -3,14 +3,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Assembler } from "../../src/asm/assembler.ts";
 import { ebx } from "../../src/asm/registers.ts";
-import { Blocks } from "../../src/vdso/blocks.ts";
+import { Blocks, type ExportedName } from "../../src/vdso/blocks.ts";
+
+const named = (name: string): readonly ExportedName[] => [{ name, binding: "global", version: "LINUX_2.6" }];
 
 for (const size of [31, 32, 33])
 	test(`rules behind the end of a function of ${size} bytes are not those of the next`, () => {
 		const assembler = new Assembler(32);
 		const blocks = new Blocks(assembler);
-		const name = (text: string) => [{ name: text, binding: "global", version: "LINUX_2.6" }] as const;
-		blocks.emit("first", name("first"), () => {
+		blocks.emit("first", named("first"), () => {
 			assembler.push(ebx);
 			assembler.cfaOffset(8);
 			assembler.cfaSaved(ebx, 8);
@@ -23,7 +24,7 @@ for (const size of [31, 32, 33])
 			assembler.cfaOffset(8);
 			assembler.cfaSaved(ebx, 8);
 		});
-		blocks.emit("second", name("second"), () => {
+		blocks.emit("second", named("second"), () => {
 			assembler.noCaller();
 			assembler.ret();
 		});

@@ -8,7 +8,7 @@ import { SYS_clock_gettime } from "../../src/linux/constants.ts";
 import { rawSyscall } from "../../src/linux/ffi.ts";
 import { nanoseconds } from "../../src/units.ts";
 import { callable, mapAssembled } from "./machine.ts";
-import { type ClockMode, type Counting, FakeHostSandbox, type KnownLayout, type Time } from "./sandbox.ts";
+import { type ClockMode, type Counting, FakeHostSandbox, KNOWN_SHIFTS, type Time } from "./sandbox.ts";
 
 const E9 = 1_000_000_000n;
 const RUNS = 20_000;
@@ -41,7 +41,7 @@ interface Page extends Pick<Counting, "multiplier" | "shift" | "maxCycles"> {
 const pages: fc.Arbitrary<Page> = fc
 	.record({
 		multiplier: fc.oneof(fc.bigInt(1n, 1000n), fc.bigInt(1n, (1n << 30n) - 1n)),
-		shift: fc.bigInt(1n, 32n),
+		shift: fc.oneof(fc.constantFrom(23n, 24n), fc.bigInt(1n, 32n)),
 		seconds: fc.bigInt(0n, 1n << 34n),
 		rest: fc.bigInt(0n, E9 - 1n),
 		fraction: fc.bigInt(0n, (1n << 32n) - 1n),
@@ -63,10 +63,39 @@ const pages: fc.Arbitrary<Page> = fc
 	// The kernel brings its page up to date within this time; more would only repeat the carry.
 	.filter(({ multiplier, shift, age }) => ((age + (1n << 24n)) * multiplier) >> shift < HOUR);
 
+interface Drift {
+	readonly at: bigint;
+	/** From the host's base. */
+	readonly anchor: bigint;
+	readonly rate: bigint;
+}
+
+const RATE_SHIFT = 40n;
+const RATE_ONE = 1n << RATE_SHIFT;
+/** Whether a drift is from half as fast to one and a half. */
+const fits = (rate: bigint): boolean => rate >= -RATE_ONE / 2n && rate < RATE_ONE / 2n;
+
+const drifts: fc.Arbitrary<Drift> = fc.record({
+	at: fc.bigInt(-62_135_596_800n * E9, 253_402_300_799n * E9),
+	anchor: fc.oneof(fc.bigInt(-2n * E9, 2n * E9), fc.bigInt(-(1n << 32n) * E9, (1n << 32n) * E9)),
+	rate: fc.oneof(
+		fc.constantFrom(0n, 1n, -1n, RATE_ONE / 2n - 1n, -RATE_ONE / 2n, RATE_ONE - 1n, 1n - RATE_ONE),
+		fc.bigInt(-(1n << 31n), 1n << 31n),
+		fc.bigInt(-RATE_ONE / 2n, RATE_ONE / 2n - 1n),
+		fc.bigInt(1n - RATE_ONE, RATE_ONE - 1n),
+	),
+});
+
 const exact = ({ base, multiplier, shift }: Page, delta: bigint): bigint =>
 	base.seconds * E9 + ((base.nanoseconds + delta * multiplier) >> shift);
 
-const LAYOUTS: readonly (readonly [KnownLayout, limitOf: (page: Page) => bigint])[] = [
+/** The wall on the line of a drift, at the host's time with its fraction. */
+const drifted = ({ base, multiplier, shift }: Page, { at, anchor, rate }: Drift, delta: bigint): bigint => {
+	const elapsed = ((base.seconds * E9 - anchor) << shift) + base.nanoseconds + delta * multiplier;
+	return at + ((elapsed * (RATE_ONE + rate)) >> (shift + RATE_SHIFT));
+};
+
+const LAYOUTS: readonly (readonly [keyof typeof KNOWN_SHIFTS, limitOf: (page: Page) => bigint])[] = [
 	["fine", ({ maxCycles }) => maxCycles],
 	["fine without max_cycles", () => (1n << 32n) - 1n],
 ];
@@ -118,6 +147,38 @@ for (const [layout, limitOf] of LAYOUTS) {
 				{ numRuns: RUNS },
 			);
 			assert.ok(certain > RUNS / 20, `${certain} values without any doubt`);
+		});
+
+		test("drift with their fraction of a nanosecond, rounded down once", () => {
+			let [certain, refined] = [0, 0];
+			fc.assert(
+				fc.property(pages, drifts, fc.constantFrom(0, 11), (page, drift, id) => {
+					const { at, anchor, rate } = drift;
+					const hostAnchor = nanoseconds(page.base.seconds * E9 + anchor);
+					vvar.push({ kind: "drift", at: nanoseconds(at), hostAnchor, rate });
+					const seen = { ...drift, anchor: hostAnchor };
+					const cycleLast = show(page, id);
+					fake.setBase(0, page.base);
+					const calls = fake.calls;
+					const first = readCounter() - cycleLast;
+					const time = gettime(id) - (id === 11 ? TAI * E9 : 0n);
+					const last = readCounter() - cycleLast;
+					if (fake.calls > calls) return;
+					// By whole nanoseconds of the host's where the numbers do not fit.
+					const whole = at + (((exact(page, first) - hostAnchor) * (RATE_ONE + rate)) >> RATE_SHIFT);
+					const [low, high] = [drifted(page, seen, first), drifted(page, seen, last)];
+					const isFolded =
+						page.shift === BigInt(KNOWN_SHIFTS[layout]) &&
+						fits(rate) &&
+						(page.multiplier * (RATE_ONE + rate)) << (24n - page.shift) < U64;
+					assert.ok((isFolded ? low : whole) <= time && time <= high, `${low} ${time} ${high}`);
+					if (isFolded && low === high) certain++;
+					if (isFolded && low === high && low > whole) refined++;
+				}),
+				{ numRuns: RUNS },
+			);
+			assert.ok(certain > RUNS / 40, `${certain} values without any doubt`);
+			assert.ok(refined > 0, "no value that whole nanoseconds would have missed");
 		});
 
 		test("gettimeofday is the microsecond of the same nanosecond", () => {

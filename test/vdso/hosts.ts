@@ -41,6 +41,7 @@ export const FINE_6_18: HostFineClocks = {
 	maxCycles: -0x6000 + 16,
 	multiplier: -0x6000 + 32,
 	shift: -0x6000 + 36,
+	knownShift: 24,
 	bases: -0x6000 + 40,
 };
 
@@ -51,6 +52,7 @@ export const FINE_6_1: HostFineClocks = {
 	maxCycles: undefined,
 	multiplier: -0x3f68,
 	shift: -0x3f64,
+	knownShift: 23,
 	bases: -0x3f60,
 };
 

@@ -113,6 +113,10 @@ const place = (index: number): number => index * 8 - PAGE_SIZE;
 /** How much of the fake host's data page the image knows. */
 export type KnownLayout = "fine" | "fine without max_cycles" | "coarse" | "none";
 
+/** The shifts that code for the fake host is generated for. */
+export const KNOWN_SHIFTS = { fine: 24, "fine without max_cycles": 23 } as const;
+const hasFine = (layout: KnownLayout): layout is keyof typeof KNOWN_SHIFTS => layout in KNOWN_SHIFTS;
+
 /** What the fake host has. */
 export const fakeHost = (layout: KnownLayout): HostVdso => ({
 	bits: 64,
@@ -129,13 +133,14 @@ export const fakeHost = (layout: KnownLayout): HostVdso => ({
 					monotonic: place(WORDS.bases + 12),
 					realtimeSeconds: place(WORDS.bases),
 				},
-	fine: layout.startsWith("fine")
+	fine: hasFine(layout)
 		? {
 				sequence: place(WORDS.sequence),
 				cycleLast: place(WORDS.cycleLast),
 				maxCycles: layout === "fine" ? place(WORDS.maxCycles) : undefined,
 				multiplier: place(WORDS.multiplier),
 				shift: place(WORDS.multiplier) + 4,
+				knownShift: KNOWN_SHIFTS[layout],
 				bases: place(WORDS.bases),
 			}
 		: undefined,
@@ -229,7 +234,12 @@ export interface Counting {
 const FINE_CLOCKS: ReadonlySet<number> = new Set([0, 1, 7, 11]);
 const COARSE_CLOCKS: ReadonlySet<number> = new Set([5, 6]);
 /** A clock that stands: its base alone counts. */
-const STANDING: Counting = { cycleLast: 0n, maxCycles: (1n << 64n) - 1n, multiplier: 0n, shift: 8n };
+const standing = (layout: KnownLayout): Counting => ({
+	cycleLast: 0n,
+	maxCycles: (1n << 64n) - 1n,
+	multiplier: 0n,
+	shift: BigInt(hasFine(layout) ? KNOWN_SHIFTS[layout] : 8),
+});
 
 /** An image on the fake host. */
 export class FakeHostSandbox {
@@ -258,7 +268,7 @@ export class FakeHostSandbox {
 		makeExecutable(code, PAGE_SIZE);
 		mapImage(image, host, address, code);
 		this.sandbox = makeSandbox(image, { address, data, taiSeconds });
-		this.count(STANDING);
+		this.count(standing(layout));
 		this.setSequence(2);
 	}
 
@@ -304,7 +314,7 @@ export class FakeHostSandbox {
 
 	/** Whether the image reads the clock `id` in the page. */
 	reads(id: number): boolean {
-		return COARSE_CLOCKS.has(id) ? this.layout !== "none" : FINE_CLOCKS.has(id) && this.layout.startsWith("fine");
+		return COARSE_CLOCKS.has(id) ? this.layout !== "none" : FINE_CLOCKS.has(id) && hasFine(this.layout);
 	}
 
 	get calls(): number {

@@ -6,6 +6,7 @@ import { setU32, setU64 } from "../../src/bytes.ts";
 import { rawSyscall } from "../../src/linux/ffi.ts";
 import { nanoseconds, splitNanoseconds } from "../../src/units.ts";
 import { SYSCALLS } from "../../src/vdso/host.ts";
+import { driftLine, fieldsOfLine } from "../../src/vvar/drift-line.ts";
 import * as vvar from "../../src/vvar/layout.ts";
 import { FakeHostSandbox, type KnownLayout, type Sandbox } from "./sandbox.ts";
 
@@ -39,7 +40,12 @@ const show = (page: Uint8Array, { kind, time, anchor, rate }: Slot): void => {
 		[vvar.SLOT.rate, rate],
 	] as const)
 		setU64(page, slot + field, BigInt.asUintN(64, value));
-	const word = (generation << BigInt(vvar.WALL_SECONDS_SHIFT)) | BigInt(vvar.WALL_IN_SLOT);
+	const isDrift = kind === vvar.SLOT_KIND_DRIFT;
+	const line = isDrift ? driftLine({ time: nanoseconds(time), anchor: nanoseconds(anchor), rate }) : undefined;
+	if (line !== undefined)
+		for (const [offset, value] of fieldsOfLine(line, Number(generation & 1n))) setU64(page, offset, value);
+	const low = line === undefined ? vvar.WALL_IN_SLOT : vvar.WALL_ON_LINE;
+	const word = (generation << BigInt(vvar.WALL_SECONDS_SHIFT)) | BigInt(low);
 	setU64(page, vvar.PAGE.wall, word);
 };
 

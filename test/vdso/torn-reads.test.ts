@@ -15,7 +15,7 @@ import { type Nanoseconds, nanoseconds, splitNanoseconds } from "../../src/units
 import * as vvar from "../../src/vvar/layout.ts";
 import { LOOP, mapCheckingLoop, TABLE_ENTRY_WORDS, UNTOUCHED } from "./checking-loop.ts";
 import { callable, mapMemory } from "./machine.ts";
-import { FakeHostSandbox, type KnownLayout } from "./sandbox.ts";
+import { FakeHostSandbox, KNOWN_SHIFTS, type KnownLayout } from "./sandbox.ts";
 
 const E9 = 1_000_000_000n;
 const TAI = 37n;
@@ -216,9 +216,16 @@ describe("a reader never sees half a push", { timeout: 120_000 }, () => {
 
 describe("a reader never sees half an update of the host's page", { timeout: 120_000 }, () => {
 	const TIMES = [HOST, { seconds: HOST.seconds + 5n, nanoseconds: 987_654_321n }, { seconds: 3n, nanoseconds: 30n }];
-	for (const id of [0, 1, 7, 11]) {
-		test(`clock_gettime(${id}), while the host writes and changes its clock mode`, () => {
+	// One that drifts by nothing shows the host's time, computed on a line.
+	const standing = nanoseconds(0n);
+	const walls: readonly (readonly [id: number, wall: WallClock])[] = [
+		...[0, 1, 7, 11].map((id) => [id, { kind: "host" }] as const),
+		[0, { kind: "drift", hostAnchor: standing, at: standing, rate: 0n }],
+	];
+	for (const [id, wall] of walls) {
+		test(`clock_gettime(${id}) of a wall of kind ${wall.kind}, while the host writes and changes its clock mode`, () => {
 			const fake = newHost("fine");
+			fake.sandbox.page.push(wall);
 			const read: Read = { name: "", ...gettime(id, (clock) => pair(wallTime(clock, nanoseconds(0n)))) };
 			// The table's entries are those of offsets from 0 here: one per time of the host's.
 			const clocks = TIMES.map((time) => offset(time.seconds, time.nanoseconds));
@@ -227,7 +234,7 @@ describe("a reader never sees half an update of the host's page", { timeout: 120
 				const time = TIMES[round % TIMES.length] ?? HOST;
 				// While the sequence is odd the host's function is asked, whose time stands.
 				fake.setSequence(2 * round + 1, round % 7 === 0 ? 2 : 1);
-				fake.setBase(id, { ...time, nanoseconds: time.nanoseconds << 8n });
+				fake.setBase(id, { ...time, nanoseconds: time.nanoseconds << BigInt(KNOWN_SHIFTS.fine) });
 				fake.setSequence(2 * round + 2, round % 5 === 0 ? 2 : 1);
 			};
 			fake.setClock(id, HOST);
@@ -271,12 +278,14 @@ describe("a pusher that stops in the middle of a push", () => {
 				page.push(frozen(1n, 1n));
 				page.push(clock);
 				const word = new BigUint64Array(pageBytes.buffer)[vvar.PAGE.wall / 8] ?? 0n;
-				const isInSlot = Number(word & 0x3fff_ffffn) === vvar.WALL_IN_SLOT;
+				const isInSlot = Number(word & 0x3fff_ffffn) > 999_999_999;
 				const used = Number((word >> 30n) & 1n);
 				for (let slot = 0; slot < vvar.SLOT_COUNT; slot++) {
 					if (isInSlot && slot === used) continue;
 					const start = vvar.PAGE.slots + slot * vvar.SLOT.size;
+					const line = vvar.PAGE.lines + slot * vvar.LINE.size;
 					pageBytes.fill(0xa5, start, start + vvar.SLOT.size);
+					pageBytes.fill(0xa5, line, line + vvar.LINE.size);
 				}
 				for (const read of READS) {
 					const args = read.arguments.map((argument) => (argument === "result" ? sandbox.outputAddress : argument));

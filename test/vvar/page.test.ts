@@ -14,7 +14,7 @@ const TAI = 37n;
 const newBytes = (): Uint8Array => new Uint8Array(layout.PAGE_SIZE);
 const wordsOf = (bytes: Uint8Array): BigUint64Array => new BigUint64Array(bytes.buffer, bytes.byteOffset);
 const wordOf = (bytes: Uint8Array): bigint => wordsOf(bytes)[layout.PAGE.wall / 8] ?? 0n;
-const isSlotWord = (word: bigint): boolean => Number(word & 0x3fff_ffffn) === layout.WALL_IN_SLOT;
+const isSlotWord = (word: bigint): boolean => Number(word & 0x3fff_ffffn) > 999_999_999;
 /** The bytes of the slot that `word` names, or of the other one. */
 const slotBytes = (bytes: Uint8Array, word: bigint, isOther = false): Uint8Array => {
 	const index = Number((word >> BigInt(layout.WALL_SECONDS_SHIFT)) & 1n) ^ (isOther ? 1 : 0);
@@ -66,10 +66,11 @@ describe("the layout", () => {
 		assert.equal(layout.SLOT_COUNT, 2);
 	});
 
-	test("has room for nine digits of nanoseconds beside a mark that is no count of them", () => {
+	test("has room for nine digits of nanoseconds beside marks that are no count of them", () => {
 		const mask: number = layout.WALL_NANOSECONDS_MASK;
 		assert.ok(mask >= 999_999_999);
-		assert.ok(layout.WALL_IN_SLOT > 999_999_999);
+		assert.ok(layout.WALL_IN_SLOT > layout.WALL_ON_LINE);
+		assert.ok(layout.WALL_ON_LINE > 999_999_999);
 		assert.equal(layout.WALL_NANOSECONDS_MASK, 2 ** layout.WALL_SECONDS_SHIFT - 1);
 	});
 

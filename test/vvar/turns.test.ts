@@ -16,7 +16,7 @@ const wordOf = (bytes: Uint8Array): bigint => new BigUint64Array(bytes.buffer)[l
 /** The slot that the word names, or undefined when it names none. */
 const namedSlot = (bytes: Uint8Array): Uint8Array | undefined => {
 	const word = wordOf(bytes);
-	if (Number(word & BigInt(layout.WALL_NANOSECONDS_MASK)) !== layout.WALL_IN_SLOT) return undefined;
+	if (Number(word & BigInt(layout.WALL_NANOSECONDS_MASK)) < E9) return undefined;
 	const start = layout.PAGE.slots + Number((word >> BigInt(layout.WALL_SECONDS_SHIFT)) & 1n) * layout.SLOT.size;
 	return bytes.subarray(start, start + layout.SLOT.size);
 };
@@ -113,12 +113,16 @@ test("an opened page keeps the distance of TAI", () => {
 });
 
 describe("a page is refused", () => {
-	const frozenPage = (change: (bytes: Uint8Array) => void = () => {}): Uint8Array => {
+	const pageOf = (clock: WallClock, change: (bytes: Uint8Array) => void = () => {}): Uint8Array => {
 		const bytes = newBytes();
-		new VvarPage(bytes, TAI).push({ kind: "frozen", at: nanoseconds(5n) });
+		new VvarPage(bytes, TAI).push(clock);
 		change(bytes);
 		return bytes;
 	};
+	const frozenPage = (change?: (bytes: Uint8Array) => void): Uint8Array =>
+		pageOf({ kind: "frozen", at: nanoseconds(5n) }, change);
+	const driftingPage = (change: (bytes: Uint8Array) => void): Uint8Array =>
+		pageOf({ kind: "drift", hostAnchor: nanoseconds(1n), at: nanoseconds(5n), rate: -7n }, change);
 	const rows: readonly (readonly [string, Uint8Array, RegExp])[] = [
 		["that is empty", new Uint8Array(0), /^a page of 0 bytes, not 4096: cut off; make the clock again$/],
 		["that is cut off", frozenPage().slice(0, 4095), /^a page of 4095 bytes, not 4096: cut off/],
@@ -126,7 +130,7 @@ describe("a page is refused", () => {
 		[
 			"of version 1",
 			frozenPage((bytes) => bytes.set([1], layout.PAGE.version)),
-			/^a page of another version: 1, and this release has 3; make the clock again$/,
+			/^a page of another version: 1, and this release has 4; make the clock again$/,
 		],
 		[
 			"whose word has 10^9 nanoseconds",
@@ -141,9 +145,23 @@ describe("a page is refused", () => {
 			/^a damaged page: the kind of its slot/,
 		],
 		[
+			"whose word says that its slot drifts, and it stands",
+			frozenPage((bytes) => {
+				const words = new BigUint64Array(bytes.buffer);
+				const mark = BigInt(layout.WALL_IN_SLOT ^ layout.WALL_ON_LINE);
+				words[layout.PAGE.wall / 8] = (words[layout.PAGE.wall / 8] ?? 0n) ^ mark;
+			}),
+			/^a damaged page: the kind of its slot/,
+		],
+		[
 			"whose slot has 10^9 nanoseconds",
 			frozenPage((bytes) => namedSlot(bytes)?.fill(0xff, layout.SLOT.nanoseconds, layout.SLOT.nanoseconds + 8)),
 			/^a damaged page: the times in its slot/,
+		],
+		[
+			"whose line is another's",
+			driftingPage((bytes) => bytes.fill(0xff, layout.PAGE.lines, layout.PAGE.lines + 2 * layout.LINE.size)),
+			/^a damaged page: the line of its slot/,
 		],
 		[
 			"whose slot has a rate of 1",

@@ -7,11 +7,11 @@
 import { type Label, memory } from "../../asm/operands.ts";
 import { eax, ebx, ecx, edi, edx, esi, esp } from "../../asm/registers.ts";
 import * as layout from "../../vvar/layout.ts";
-import { CLOCK_REALTIME, CLOCK_TAI, type WallClockId } from "../host.ts";
-import { hostClockFor } from "../host-clock.ts";
+import { CLOCK_TAI, type WallClockId } from "../host.ts";
+import { driftingHostClock } from "../host-clock.ts";
 import { type Emission, emitAnchor, labelsOf, pageField, slotField, WORD } from "./emission.ts";
 import { emitReadHost } from "./host-clock.ts";
-import { NANOSECONDS_PER_SECOND } from "../wall.ts";
+import { NANOSECONDS_PER_SECOND } from "../wall-word.ts";
 
 /** The scratch word of a read of the host; then d and v (three words each), the rate (two), d * rate without its lowest word; the pushes. */
 const FRAME = { elapsed: 4, wall: 16, rate: 28, product: 36, pushes: 52, size: 56 } as const;
@@ -163,7 +163,7 @@ export const emitDrifting = (emission: Emission, clock: WallClockId): void => {
 	assembler.mov(local(FRAME.pushes), ecx);
 	assembler.bind(begin);
 	const anchor = emitAnchor(assembler, ebx, FRAME.size + WORD);
-	const hostClock = hostClockFor(emission, isTai ? CLOCK_REALTIME : clock);
+	const hostClock = driftingHostClock(emission, clock);
 	const hostOutOfLine = emitReadHost(emission, anchor, { clock: hostClock, hasOffset: false, failed, again: begin });
 	assembler.sub(esi, slotField("anchorSeconds"));
 	assembler.sbb(edi, slotField("anchorSeconds", "high"));

@@ -11,7 +11,7 @@ import { CLOCK_MODE_OFFSET, CLOCK_MODE_TSC, CLOCK_REALTIME_COARSE, type HostFine
 import { BASE_STRIDE } from "../host-page.ts";
 import { isCoarse } from "../host-clock.ts";
 import { type Emission, SCRATCH, WORD } from "./emission.ts";
-import { NANOSECONDS_PER_SECOND } from "../wall.ts";
+import { NANOSECONDS_PER_SECOND } from "../wall-word.ts";
 
 export interface HostRead {
 	readonly clock: number;

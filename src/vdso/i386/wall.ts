@@ -12,7 +12,7 @@ import { CLOCK_TAI, type WallClockId } from "../host.ts";
 import { hostClockFor } from "../host-clock.ts";
 import { argument, type Emission, emitAnchor, emitReturn, labelsOf, pageField, slotField, WORD } from "./emission.ts";
 import { emitReadHost } from "./host-clock.ts";
-import { NANOSECONDS_PER_SECOND } from "../wall.ts";
+import { NANOSECONDS_PER_SECOND } from "../wall-word.ts";
 
 /** ebx := an anchor, edi:esi := the wall word, ecx := the pushes before it, which are the same behind it. */
 export const emitLoadWall = (emission: Emission, again: Label): Anchor => {

@@ -80,17 +80,20 @@ export const fakeHost = (layout: KnownLayout): HostVdso => ({
 			: { sequence: 0, realtime: BASES + 5 * 16, monotonic: BASES + 6 * 16, realtimeSeconds: BASES },
 	fine:
 		layout === "fine"
-			? { sequence: 0, cycleLast: 8, maxCycles: 16, multiplier: 32, shift: 36, bases: BASES }
+			? { sequence: 0, cycleLast: 8, maxCycles: 16, multiplier: 32, shift: 36, knownShift: 24, bases: BASES }
 			: undefined,
 	hasRdpid: false,
 });
+
+/** Those of the vvar page that readers look at: as many as an event of the fixture holds. */
+export const PAGE_BYTES = 384;
 
 /** Bytes of the vvar page as `clock` has been pushed, on a page that was pushed to before. */
 export const pageOf = (clock: WallClock, taiSeconds: bigint, before: readonly WallClock[] = []): Uint8Array => {
 	const bytes = new Uint8Array(PAGE_SIZE);
 	const page = new VvarPage(bytes, taiSeconds);
 	for (const pushed of [...before, clock]) page.push(pushed);
-	return bytes.subarray(0, 256);
+	return bytes.subarray(0, PAGE_BYTES);
 };
 
 export const pageCommand = (bytes: Uint8Array): string => `page 0 ${hex(bytes)}`;

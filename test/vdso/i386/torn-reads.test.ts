@@ -6,9 +6,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type WallClock, wallTime } from "../../../src/clock/clock.ts";
 import { nanoseconds, splitNanoseconds } from "../../../src/units.ts";
-import { PAGE, PAGE_SIZE, SLOT } from "../../../src/vvar/layout.ts";
+import { LINE, PAGE, PAGE_SIZE } from "../../../src/vvar/layout.ts";
 import { VvarPage } from "../../../src/vvar/page.ts";
-import { fakeClock, fakeCounter, fakeHost, hex, pageCommand, Sandbox32 } from "./sandbox.ts";
+import { fakeClock, fakeCounter, fakeHost, hex, PAGE_BYTES, pageCommand, Sandbox32 } from "./sandbox.ts";
 
 const E9 = 1_000_000_000n;
 const TAI = 37n;
@@ -60,7 +60,7 @@ const pagesOf = (clocks: readonly WallClock[]): readonly Uint8Array[] => {
 	for (const clock of [frozen(1n), frozen(2n)]) page.push(clock);
 	return clocks.map((clock) => {
 		page.push(clock);
-		return bytes.slice(0, 256);
+		return bytes.slice(0, PAGE_BYTES);
 	});
 };
 
@@ -118,5 +118,5 @@ for (const [name, first, second] of PAIRS)
 	});
 
 test("slots are where these tests overwrite them", () => {
-	assert.ok(PAGE.slots + 2 * SLOT.size <= 256);
+	assert.ok(PAGE.lines + 2 * LINE.size <= PAGE_BYTES);
 });
