@@ -44,7 +44,7 @@ export const fineBase = (
 };
 
 /** r10 := the host's page, r11d := the sequence, which is even. */
-const emitBegin = ({ assembler, links }: HostPageEmission, sequence: number, away: Label): void => {
+export const emitBegin = ({ assembler, links }: HostPageEmission, sequence: number, away: Label): void => {
 	assembler.mov(r10, ripRelative(links.hostClocks.label));
 	assembler.mov(r11d, hostField(links, sequence));
 	assembler.test(r11d, 1);

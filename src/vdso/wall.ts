@@ -105,6 +105,8 @@ export interface WallRead extends HostCall {
 	readonly trap: Label;
 	/** Emits what the calling function does with the time, to its return: a frozen wall is read without a jump back then. */
 	readonly finish?: () => void;
+	/** Where a straight line in front goes when the wall is in a slot, with the wall word in rax, its lower field in r9d. */
+	readonly inSlot?: Label;
 }
 
 /** The labels of one read of a wall clock. */
@@ -183,9 +185,12 @@ const emitReadSlot = (emission: Emission, { clock, trap, failed, finish }: WallR
  */
 export const emitReadWall = (emission: Emission, call: WallRead): (() => void) => {
 	const { assembler } = emission;
-	const [again, inSlot, withOffset, done] = ["again", "in slot", "with offset", "done"].map((name) =>
-		assembler.label(name),
-	) as [Label, Label, Label, Label];
+	const [again, withOffset, done] = ["again", "with offset", "done"].map((name) => assembler.label(name)) as [
+		Label,
+		Label,
+		Label,
+	];
+	const { inSlot = assembler.label("in slot") } = call;
 	assembler.bind(again);
 	emitLoadWall(emission);
 	emitUnpackWall(emission, inSlot);
