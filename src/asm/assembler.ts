@@ -29,6 +29,10 @@ const WITHOUT_REX_W: OperandWidth = 32;
 const CONDITIONS = ["o", "no", "b", "ae", "z", "nz", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g"] as const;
 export type Condition = (typeof CONDITIONS)[number];
 
+/** GS as the reg field of an instruction, and as the prefix of one (SDM vol. 2, 2.1.1 and table 3-1). */
+const GS = 5;
+const GS_PREFIX = 0x65;
+
 const ARITHMETIC = ["add", "or", "adc", "sbb", "and", "sub", "xor", "cmp"] as const;
 const SHIFTS = { shl: 4, shr: 5, sar: 7 } as const;
 const UNARY = { not: 2, neg: 3, mul: 4, imul: 5, div: 6, idiv: 7 } as const;
@@ -301,6 +305,10 @@ export class Assembler {
 	cmpxchg(to: Memory, from: Register): void {
 		this.#modRm([0x0f, 0xb1], from, to, this.#widthOf([from]));
 	}
+	/** The same of 64 bits in 32-bit code: edx:eax is compared, ecx:ebx is stored (SDM "CMPXCHG8B"). */
+	cmpxchg8b(to: Memory): void {
+		this.#modRm([0x0f, 0xc7], 1, to, WITHOUT_REX_W);
+	}
 	/** Adds `from` to memory and leaves in it what memory held before; atomic behind `lock`. */
 	xadd(to: Memory, from: Register): void {
 		this.#modRm([0x0f, 0xc1], from, to, this.#widthOf([from]));
@@ -398,6 +406,27 @@ export class Assembler {
 		this.#checkNative(to);
 		const form = { bits: this.bits, prefix: [0xf3], opcode: [0x0f, 0xc7], reg: 7, rm: to, width: WITHOUT_REX_W };
 		this.#items.push({ kind: "bytes", ...encodeModRm(form) });
+	}
+
+	/** Reads the selector of GS, with zeros above. */
+	movGs(to: Register): void {
+		this.#modRm([0x8c], GS, to, this.#widthOf([to]));
+	}
+	/** Reads from the segment of GS. */
+	movFromGs(to: Register, from: Memory): void {
+		const form = {
+			bits: this.bits,
+			prefix: [GS_PREFIX],
+			opcode: [0x8b],
+			reg: to,
+			rm: from,
+			width: this.#widthOf([to]),
+		};
+		this.#items.push({ kind: "bytes", ...encodeModRm(form) });
+	}
+	/** to := the last offset in the segment of a selector, and the zero flag; for a selector of none that flag is clear (SDM "LSL"). */
+	lsl(to: Register, selector: Register): void {
+		this.#modRm([0x0f, 0x03], to, selector, this.#widthOf([to, selector]));
 	}
 
 	/** Reads the base of FS, where the kernel lets programs do that: AT_HWCAP2 has HWCAP2_FSGSBASE (SDM "RDFSBASE"). */
