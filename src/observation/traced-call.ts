@@ -1,5 +1,5 @@
 /** A traced call, from the record of the image or from the supervisor. */
-import { type Call, UNFINISHED } from "./calls.ts";
+import { type Call, type Calls, UNFINISHED } from "./calls.ts";
 import { RECORD, serialOfKey, TRACED } from "./layout.ts";
 
 export interface TracedCall {
@@ -20,17 +20,18 @@ export interface TracedRecord extends TracedCall {
 	readonly counter: bigint;
 	/** Of the process. */
 	readonly serial: number;
-	readonly fsBase: bigint;
+	/** What tells it apart from the other threads of its process. */
+	readonly thread: bigint;
 }
 
 /** @returns undefined for a record that no call can have made */
-export const readTracedRecord = (record: DataView, calls: readonly Call[]): TracedRecord | undefined => {
+export const readTracedRecord = (record: DataView, calls: Calls): TracedRecord | undefined => {
 	const u64 = (field: number): bigint => record.getBigUint64(field, true);
 	const number = record.getUint32(RECORD.call, true);
 	const isFinished = number < UNFINISHED;
-	const call = calls[isFinished ? number : number - UNFINISHED];
+	const call = calls.get(isFinished ? number : number - UNFINISHED);
 	if (call === undefined) return undefined;
-	// What the functions return is an int, but for time() and getrandom(), which return 64 bits.
+	// What the functions return is an int, but for time() and getrandom(), which return a word.
 	const isWide = call.name === "time" || call.name === "getrandom";
 	const result = isWide ? record.getBigInt64(TRACED.result, true) : BigInt(record.getInt32(TRACED.result, true));
 	const clock = call.clock === undefined ? {} : { clock: record.getInt32(TRACED.argument0, true) };
@@ -42,6 +43,6 @@ export const readTracedRecord = (record: DataView, calls: readonly Call[]): Trac
 		returnAddress: u64(TRACED.returnAddress),
 		counter: u64(RECORD.counter),
 		serial: serialOfKey(u64(RECORD.key)),
-		fsBase: u64(TRACED.fsBase),
+		thread: u64(TRACED.thread),
 	};
 };

@@ -27,6 +27,7 @@ export const argumentWords = (entry: TraceEntry): readonly string[] => {
 	const [first = 0n, second = 0n, third = 0n] = entry.arguments;
 	switch (entry.call.name) {
 		case "clock_gettime":
+		case "clock_gettime64":
 		case "clock_getres":
 			return [clockOf(entry), struct(entry, second, TIMESPEC)];
 		case "gettimeofday":

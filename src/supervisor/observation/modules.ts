@@ -54,10 +54,11 @@ export class Module {
 	/** How to find the caller's frame from an address; undefined when the file does not say. */
 	frameAt(address: bigint): FrameRules | undefined {
 		if (this.#elf === undefined) return undefined;
+		const { bits } = this.#elf;
 		try {
-			this.#frames ??= new FrameTable(readCallFrames(this.#elf)?.descriptions ?? []);
+			this.#frames ??= new FrameTable(bits, readCallFrames(this.#elf)?.descriptions ?? []);
 		} catch {
-			this.#frames = new FrameTable([]);
+			this.#frames = new FrameTable(bits, []);
 		}
 		return this.#frames.at(address);
 	}
