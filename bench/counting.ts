@@ -14,9 +14,10 @@ interface Reads {
 const ROUNDS = 9;
 const ONE_PROCESSOR = ["taskset", "-c", "1"];
 
+const read = (command: readonly string[]): Reads => JSON.parse(output([...ONE_PROCESSOR, ...command])) as Reads;
+
 /** Of the reads of programs of one class. */
 const measure = (reads: string) => {
-	const read = (command: readonly string[]): Reads => JSON.parse(output([...ONE_PROCESSOR, ...command])) as Reads;
 	const rounds = Array.from({ length: ROUNDS }, () => ({
 		plain: read(runWith(["--clock", "host"], reads)).functions,
 		counted: read([process.execPath, CLI, "stat", "--", reads]).functions,

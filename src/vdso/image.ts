@@ -64,8 +64,10 @@ export interface Image {
 	readonly pageCopy: number | undefined;
 	/** The stores of the entries through a pointer of the program's, by the offset of the instruction. */
 	readonly entryStores: ReadonlyMap<number, VsyscallNumber>;
-	/** In an image that counts or traces: offsets of its further pages in memory, and what its calls are, by number. */
-	readonly observation: (ObservationPlaces & { readonly calls: Calls }) | undefined;
+	/** In an image that counts or traces: offsets of its further pages in memory, what its calls are, by number, and what the host exports. */
+	readonly observation:
+		| (ObservationPlaces & { readonly calls: Calls; readonly hostFunctions: readonly vdso.HostFunction[] })
+		| undefined;
 }
 
 /** LINUX_VERSION_CODE of the first kernel with all five functions in its vDSO, 5.3: what the note promises. */
@@ -189,6 +191,7 @@ export const buildImage = (
 		),
 		observation: observed && {
 			...observationPlaces,
+			hostFunctions: host.functions,
 			calls: describeCalls(
 				host.bits,
 				links.forwardedFunctions.map(([first]) => first),

@@ -91,6 +91,10 @@ for (const [toolchain, functions] of FUNCTIONS) {
 		for (const [name, count] of Object.entries(said)) assert.equal(counts[name], count, name);
 		const bits = toolchain === "glibc" ? 64 : 32;
 		assert.deepEqual([...new Set(report.calls.map((call) => call.bits))], [bits]);
+		const costOf = (name: string): number =>
+			report.calls.find((call) => label(call) === name)?.nanosecondsEach ?? assert.fail(`${name} was not measured`);
+		for (const name of Object.keys(said)) assert.ok(costOf(name) > 0);
+		assert.ok(costOf("clock_gettime THREAD_CPUTIME") > costOf("time"), "the kernel costs more than a load");
 	});
 }
 

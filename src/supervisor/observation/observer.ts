@@ -7,6 +7,7 @@ import { readRegisters } from "../../linux/ptrace.ts";
 import { Registers, USER32_CS } from "../../linux/registers.ts";
 import { tableName } from "../../syscalls/time-calls.ts";
 import type { Call, Calls } from "../../observation/calls.ts";
+import type { HostFunction } from "../../vdso/host.ts";
 import type { Image } from "../../vdso/image.ts";
 import type { ObservedFrame } from "../install/frame.ts";
 import { imageAddress } from "../install/image-address.ts";
@@ -69,6 +70,11 @@ export class Observer {
 	/** Whether what a process calls in user space could be counted or recorded. A forked one has what its parent had. */
 	isReached({ serial, isForked }: ObservedProcess): boolean {
 		return isForked || this.file.isMapped(serial);
+	}
+
+	/** What the host's vDSO of 32-bit programs exports; empty when none has been executed. */
+	get narrowHost(): readonly HostFunction[] {
+		return [...this.#images].find(({ bits }) => bits === 32)?.observation?.hostFunctions ?? [];
 	}
 
 	#add(image: Image): void {

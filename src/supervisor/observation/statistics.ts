@@ -131,7 +131,7 @@ export class Statistics {
 		const unattributed = new Sums();
 		tally.unattributed.forEach((count, index) => this.#addTo(unattributed, index, count));
 		for (const { count, ...call } of unattributed.calls) total.add(call, count);
-		const costs = new Costs();
+		const costs = new Costs(observer.narrowHost);
 		const calls = total.calls.map((call) => ({
 			...call,
 			perSecond: call.count / seconds,

@@ -205,8 +205,9 @@ export class TimeCalls {
 		const { tid } = stopped;
 		const process = this.#processOf(tid);
 		const result = this.#answer(stopped, process);
-		if (!isOfHost(stopped, process)) {
-			this.#options.observer?.systemCall(stopped, this.#options.processOf(tid), result);
+		const { observer } = this.#options;
+		if (observer !== undefined && !isOfHost(stopped, process)) {
+			observer.systemCall(stopped, this.#options.processOf(tid), result);
 		}
 		if (stopped.isClosed()) return this.#closed(tid);
 		if (result !== undefined) {
