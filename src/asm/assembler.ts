@@ -15,7 +15,7 @@
  * `Code.link` fills them in when the image knows where they are. CFI notes stand next to the instruction that needs them and
  * take effect behind it, as DW_CFA_advance_loc does.
  */
-import type { Code } from "./code.ts";
+import type { Code, FrameRule } from "./code.ts";
 import { type Bits, encodeModRm, encodeOpcodeRegister, immediateBytes, type OperandWidth } from "./encoding.ts";
 import { fail } from "./fail.ts";
 import { type Item, layOut } from "./layout.ts";
@@ -68,6 +68,7 @@ export class Assembler {
 	readonly bits: Bits;
 	readonly #items: Item[] = [];
 	readonly #bound = new Set<Label>();
+	#frameNoteCount = 0;
 
 	constructor(bits: Bits) {
 		this.bits = bits;
@@ -96,29 +97,39 @@ export class Assembler {
 		this.#items.push({ kind: "align", alignment, fill });
 	}
 
+	#note(rule: FrameRule): void {
+		this.#frameNoteCount++;
+		this.#items.push({ kind: "frame", rule });
+	}
+
+	/** How many notes of call frame information there are: what a function adds to them is its own, wherever it takes effect. */
+	get frameNoteCount(): number {
+		return this.#frameNoteCount;
+	}
+
 	/** From here on the canonical frame address is `offset` bytes above the stack pointer (DW_CFA_def_cfa_offset). */
 	cfaOffset(offset: number): void {
-		this.#items.push({ kind: "frame", rule: { kind: "cfa-offset", cfaOffset: offset } });
+		this.#note({ kind: "cfa-offset", cfaOffset: offset });
 	}
 
 	/** From here on there is no caller (DW_CFA_undefined for the return address). */
 	noCaller(): void {
-		this.#items.push({ kind: "frame", rule: { kind: "return-address-undefined" } });
+		this.#note({ kind: "return-address-undefined" });
 	}
 
 	/** From here on the caller's value of `register` is `distance` bytes below the canonical frame address (DW_CFA_offset). */
 	cfaSaved(register: Register, distance: number): void {
-		this.#items.push({ kind: "frame", rule: { kind: "saved", register, distance } });
+		this.#note({ kind: "saved", register, distance });
 	}
 
 	/** From here on `register` has the caller's value (DW_CFA_restore). */
 	cfaRestored(register: Register): void {
-		this.#items.push({ kind: "frame", rule: { kind: "restored", register } });
+		this.#note({ kind: "restored", register });
 	}
 
 	/** From here on the caller is the code that a signal has interrupted; its struct sigcontext is `context` bytes above esp. */
 	cfaSignalContext(context: number): void {
-		this.#items.push({ kind: "frame", rule: { kind: "signal-context", context } });
+		this.#note({ kind: "signal-context", context });
 	}
 
 	/** Bytes as they are. */

@@ -15,6 +15,8 @@ export interface Block {
 	/** Where its frame begins: in front of the function, when that has a lead. */
 	readonly frameStart: Label;
 	readonly exports: readonly ExportedName[];
+	/** Its notes of call frame information, from and to which one. */
+	readonly notes: readonly [first: number, behind: number];
 }
 
 /** Functions start on a cache line's half, as the kernel's compiler aligns them. */
@@ -39,12 +41,15 @@ export class Blocks {
 	emit(name: string, exports: readonly ExportedName[], emit: () => void, lead?: () => void): Block {
 		this.#assembler.align(exports.length > 0 ? FUNCTION_ALIGNMENT : INTERNAL_ALIGNMENT);
 		const [frameStart, start] = [new Label(`frame of ${name}`), new Label(name)];
-		const block = { name, frameStart, start, end: new Label(`end of ${name}`), exports };
+		const end = new Label(`end of ${name}`);
+		const firstNote = this.#assembler.frameNoteCount;
 		this.#assembler.bind(frameStart);
 		lead?.();
 		this.#assembler.bind(start);
 		emit();
-		this.#assembler.bind(block.end);
+		this.#assembler.bind(end);
+		const notes = [firstNote, this.#assembler.frameNoteCount] as const;
+		const block = { name, frameStart, start, end, exports, notes };
 		this.#blocks.push(block);
 		return block;
 	}
@@ -63,11 +68,12 @@ export class Blocks {
 	}
 
 	frames(code: Code): readonly FunctionFrame[] {
-		return this.#blocks.map(({ frameStart, end }) => {
+		return this.#blocks.map(({ frameStart, end, notes: [firstNote, behind] }) => {
 			const [first, last] = [code.offsetOf(frameStart), code.offsetOf(end)];
 			const rules = code.frameNotes
-				// A rule of the stack at the very start is what the last function left behind its end.
-				.filter(({ offset, kind }) => offset < last && (offset > first || (offset === first && kind !== "cfa-offset")))
+				.slice(firstNote, behind)
+				// Behind the last instruction there is nothing to unwind.
+				.filter(({ offset }) => offset < last)
 				.map((note) => ({ ...note, offset: note.offset - first }));
 			return { start: first, length: last - first, rules };
 		});

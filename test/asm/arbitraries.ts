@@ -389,6 +389,7 @@ const rdpid = (bits: Bits): Arbitrary<Wanted> =>
 /** The methods that emit no instruction of their own, and `jcc`, which labels.test.ts covers. */
 type Directive =
 	| "bits"
+	| "frameNoteCount"
 	| "label"
 	| "bind"
 	| "align"
