@@ -8,7 +8,7 @@ import { RECORD, RING, SAMPLE, TRACED } from "../../../observation/layout.ts";
 import { PAGE_SIZE } from "../../../vvar/layout.ts";
 import type { Observed } from "../../observer/places.ts";
 import { STACK_SHIFT } from "../../observer/records.ts";
-import { emitAnchor, labelsOf, WORD } from "../emission.ts";
+import { emitAnchor, emitPopAll, emitPushAll, labelsOf, WORD } from "../emission.ts";
 import { CALLERS_REGISTERS } from "./slots.ts";
 
 /** As many bytes of stack as in a sample of a 64-bit program. */
@@ -84,10 +84,7 @@ const saved = (register: (typeof SAVED)[number]) => memory(esp, (SAVED.length - 
 export const emitSample = (observed: Observed): void => {
 	const { assembler } = observed;
 	const [lost, more, fits] = labelsOf(assembler, "lost", "more", "fits");
-	SAVED.forEach((register, index) => {
-		assembler.push(register);
-		assembler.cfaOffset((index + 2) * WORD);
-	});
+	emitPushAll(assembler, SAVED);
 	const anchor = emitAnchor(assembler, ebp, (SAVED.length + 1) * WORD);
 	emitPlace(observed, anchor, lost);
 	emitCounterAndKey(observed);
@@ -123,10 +120,7 @@ export const emitSample = (observed: Observed): void => {
 	assembler.jcc("a", more);
 	emitCommit(observed);
 	assembler.bind(lost);
-	SAVED.toReversed().forEach((register, index) => {
-		assembler.pop(register);
-		assembler.cfaOffset((SAVED.length - index) * WORD);
-	});
+	emitPopAll(assembler, SAVED);
 	assembler.ret();
 };
 
@@ -185,10 +179,7 @@ export const emitRecord = (observed: Observed): void => {
 		}
 		if (words === 1) assembler.mov(memory(edi, field + WORD), 0, 32);
 	};
-	pushed.forEach((register, index) => {
-		assembler.push(register);
-		assembler.cfaOffset((index + 2) * WORD);
-	});
+	emitPushAll(assembler, pushed);
 	const anchor = emitAnchor(assembler, ebp, (pushed.length + 1) * WORD);
 	emitPlace(observed, anchor, lost);
 	emitCounterAndKey(observed);
@@ -206,11 +197,6 @@ export const emitRecord = (observed: Observed): void => {
 	assembler.mov(memory(edi, RECORD.call), eax);
 	emitCommit(observed);
 	assembler.bind(lost);
-	assembler.pop(eax);
-	assembler.cfaOffset((KEPT.length + 1) * WORD);
-	KEPT.toReversed().forEach((register, index) => {
-		assembler.pop(register);
-		assembler.cfaOffset((KEPT.length - index) * WORD);
-	});
+	emitPopAll(assembler, pushed);
 	assembler.ret();
 };

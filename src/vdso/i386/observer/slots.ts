@@ -20,7 +20,7 @@ import { CLOCK_IDS } from "../../../observation/calls.ts";
 import * as observation from "../../../observation/layout.ts";
 import type { Observed } from "../../observer/places.ts";
 import { ARMED_HIGH, type Counter, FIRST_SKIPS_MASK } from "../../observer/slots.ts";
-import { argumentAtEntry, emitAnchor, emitOutsideFrame, labelsOf, WORD } from "../emission.ts";
+import { argumentAtEntry, emitAnchor, emitOutsideFrame, emitPopAll, emitPushAll, labelsOf, WORD } from "../emission.ts";
 
 const { SLOT, STACK_SHIFT } = observation;
 const TAG_HIGH = SLOT.tag + WORD;
@@ -155,10 +155,7 @@ export const emitFindSlot = (observed: Observed): void => {
 		"leave",
 	);
 	const sample = assembler.label("sample");
-	SAVED.forEach((register, index) => {
-		assembler.push(register);
-		assembler.cfaOffset((index + 2) * WORD);
-	});
+	emitPushAll(assembler, SAVED);
 	const anchor = emitAnchor(assembler, ebp, CALLERS_STACK);
 	assembler.mov(edi, edx);
 	assembler.lea(ebx, memory(esp, CALLERS_STACK));
@@ -204,10 +201,7 @@ export const emitFindSlot = (observed: Observed): void => {
 	assembler.cmp(esi, 1);
 	assembler.bind(leave);
 	assembler.mov(edx, edi);
-	SAVED.toReversed().forEach((register, index) => {
-		assembler.pop(register);
-		assembler.cfaOffset((SAVED.length - index) * WORD);
-	});
+	emitPopAll(assembler, SAVED);
 	assembler.ret();
 };
 
@@ -216,10 +210,7 @@ export const emitTakeKey = (observed: Observed): void => {
 	const { assembler, labels } = observed;
 	const done = assembler.label("done");
 	const saved = [ecx, edx];
-	saved.forEach((register, index) => {
-		assembler.push(register);
-		assembler.cfaOffset((index + 2) * WORD);
-	});
+	emitPushAll(assembler, saved);
 	const anchor = emitAnchor(assembler, ecx, (saved.length + 1) * WORD);
 	const key = keyField(observed, anchor);
 	assembler.mov(eax, key);
@@ -238,9 +229,6 @@ export const emitTakeKey = (observed: Observed): void => {
 	assembler.cmpxchg(key, edx);
 	assembler.mov(eax, key);
 	assembler.bind(done);
-	saved.toReversed().forEach((register, index) => {
-		assembler.pop(register);
-		assembler.cfaOffset((saved.length - index) * WORD);
-	});
+	emitPopAll(assembler, saved);
 	assembler.ret();
 };
