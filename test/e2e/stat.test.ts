@@ -203,15 +203,28 @@ test("callers in code that a program has compiled have the names of its perf map
 	assert.ok(first.count > 25_000_000, JSON.stringify(callers));
 });
 
-test("whatever a process writes to the counters, its clock is right and the run ends well", async () => {
-	const program = build("glibc", "scribbles.c");
-	for (const fill of ["0", "255", "128", "-1"]) {
-		const { exitCode, stdout, stderr } = await vsyscall(["stat", "--clock", "+1h", "--", program, fill]);
-		assert.equal(exitCode, 0, stderr);
-		const { regions, now, kernel } = JSON.parse(stdout) as { regions: number; now: number; kernel: number };
-		assert.equal(regions, 1, "only the observation file is writable and shared");
-		assert.ok(Math.abs(now - kernel - 3600) <= 2, `${now} is an hour ahead of ${kernel}`);
-	}
+for (const toolchain of ["glibc", "glibc-32"] as const) {
+	test(`whatever a process writes to the counters, its clock is right and the run ends well, ${toolchain}`, async () => {
+		const program = build(toolchain, "scribbles.c");
+		for (const fill of ["0", "255", "128", "-1"]) {
+			const { exitCode, stdout, stderr } = await vsyscall(["stat", "--clock", "+1h", "--", program, fill]);
+			assert.equal(exitCode, 0, stderr);
+			const { regions, now, kernel } = JSON.parse(stdout) as { regions: number; now: number; kernel: number };
+			assert.equal(regions, 1, "only the observation file is writable and shared");
+			assert.ok(Math.abs(now - kernel - 3600) <= 2, `${now} is an hour ahead of ${kernel}`);
+		}
+	});
+}
+
+test("the readings of a program in Go for i386 are counted, which have a stack of their own", async (t) => {
+	if (!has(t, "go")) return;
+	const { report } = await stat([], [build("go-386", "clock-readings.go")]);
+	const wall = report.calls.filter(({ clock }) => clock === "CLOCK_REALTIME");
+	// Twice in each of two goroutines.
+	assert.deepEqual(
+		wall.map(({ way, bits, count }) => [way, bits, count]),
+		[["vdso", 32, 4]],
+	);
 });
 
 test("a process that cannot reach the counters is named, and runs on its clock", async (t) => {

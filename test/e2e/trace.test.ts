@@ -137,6 +137,18 @@ test("the calls of a tree of both classes stand in one trace", async (t) => {
 	assert.equal(stderr, "");
 });
 
+test("a program in Go for i386, whose GS is its own, is traced", async (t) => {
+	if (!has(t, "go")) return;
+	const { lines, stdout } = await trace(["--clock", "@2031-01-01T00:00Z"], [build("go-386", "clock-readings.go")]);
+	const said = [...stdout.matchAll(/^realtime (\d+)\.(\d+)$/gm)].map(([, seconds, rest]) => `${seconds}.${rest}`);
+	const seen = lines.flatMap((line) => {
+		const [, seconds = "", rest = ""] = /CLOCK_REALTIME, \{tv_sec=(\d+), tv_nsec=(\d+)\}/.exec(line) ?? [];
+		return seconds === "" ? [] : [`${seconds}.${rest.padStart(9, "0")}`];
+	});
+	assert.equal(said.length, 2);
+	for (const time of said) assert.ok(seen.includes(time), `${time} in ${seen.join(" ")}`);
+});
+
 test("a program that cannot reach the file of the trace is named", async (t) => {
 	if (process.getuid?.() !== 0) return t.skip("needs root to become another user");
 	const command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "date"];
