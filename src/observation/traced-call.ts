@@ -37,7 +37,9 @@ export const readTracedRecord = (record: DataView, calls: Calls): TracedRecord |
 	const clock = call.clock === undefined ? {} : { clock: record.getInt32(TRACED.argument0, true) };
 	return {
 		call: { ...call, ...clock },
-		arguments: [u64(TRACED.argument0), u64(TRACED.argument1), u64(TRACED.argument2)],
+		// Of an i386 function that is only seen to begin nobody knows where its arguments end.
+		arguments:
+			isFinished || call.bits === 64 ? [u64(TRACED.argument0), u64(TRACED.argument1), u64(TRACED.argument2)] : [],
 		result: isFinished ? result : undefined,
 		stored: isFinished ? [u64(TRACED.first), u64(TRACED.second)] : undefined,
 		returnAddress: u64(TRACED.returnAddress),

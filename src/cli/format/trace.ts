@@ -82,6 +82,7 @@ export const traceJson = (entry: TraceEntry): string => {
 		pid,
 		tid,
 		way: call.way,
+		bits: call.bits,
 		function: call.name,
 		arguments: argumentWords(entry),
 		result: result === undefined ? null : error === undefined ? Number(result) : -1,
