@@ -2,18 +2,15 @@
  * What a call of a 32-bit program costs on this machine: measured in such a program, of some hundred bytes, with the host's vDSO and the
  * kernel. As in call-cost.ts, the fastest of some rounds counts; the clock is the host's own.
  */
-import { spawnSync } from "node:child_process";
-import { closeSync } from "node:fs";
 import { Assembler } from "../asm/assembler.ts";
-import { type BasedMemory, indexed, type Label, memory } from "../asm/operands.ts";
+import { type BasedMemory, type Label, memory } from "../asm/operands.ts";
 import { eax, ebp, ebx, ecx, edi, edx, esi, esp } from "../asm/registers.ts";
 import { ByteReader } from "../bytes.ts";
-import { AT_NULL, AT_SYSINFO_EHDR } from "../auxv/types.ts";
-import { EM_386 } from "../elf/constants.ts";
-import { executableOf } from "../elf/executable.ts";
+import { AT_SYSINFO_EHDR } from "../auxv/types.ts";
 import { emitCallInstruction } from "../vdso/system-call.ts";
 import { CALLS, type CostArgument, ROUNDS } from "./call-cost.ts";
-import { createProgramFile } from "./memfd.ts";
+import { outerPage } from "./outer-page.ts";
+import { emitExit, emitFindAuxv, emitWrite, runProgram32 } from "./program32.ts";
 
 export interface NarrowCall {
 	/** A function of the host's 32-bit vDSO by its offset there, or a system call by its number. */
@@ -29,10 +26,6 @@ export interface NarrowHost {
 	readonly kernelVsyscall: number | undefined;
 }
 
-// syscall_32.tbl
-const SYS_exit = 1;
-const SYS_write = 4;
-const STDOUT = 1;
 const CLOCK_MONOTONIC = 1;
 const NANOSECONDS_PER_SECOND = 1_000_000_000;
 const WORD = 4;
@@ -44,25 +37,15 @@ const STACK_ALIGNMENT = 16;
 
 /** ebp := where the host's vDSO is. Jumps to `none` when the auxiliary vector does not say. */
 const emitFindVdso = (assembler: Assembler, none: Label): void => {
-	const [environment, next, found] = [
-		assembler.label("environment"),
-		assembler.label("next"),
-		assembler.label("found"),
-	];
-	assembler.mov(ecx, memory(esp));
-	assembler.lea(esi, indexed({ base: esp, index: ecx, scale: WORD, displacement: 2 * WORD }));
-	assembler.bind(environment);
-	assembler.mov(eax, memory(esi));
-	assembler.add(esi, WORD);
-	assembler.test(eax, eax);
-	assembler.jcc("nz", environment);
+	const [next, found] = [assembler.label("next"), assembler.label("found")];
+	emitFindAuxv(assembler);
 	assembler.bind(next);
 	assembler.mov(eax, memory(esi));
 	assembler.mov(ebp, memory(esi, WORD));
 	assembler.add(esi, 2 * WORD);
-	assembler.cmp(eax, AT_SYSINFO_EHDR);
+	assembler.cmp(eax, Number(AT_SYSINFO_EHDR));
 	assembler.jcc("z", found);
-	assembler.cmp(eax, AT_NULL);
+	assembler.test(eax, eax);
 	assembler.jcc("nz", next);
 	assembler.jmp(none);
 	assembler.bind(found);
@@ -134,28 +117,23 @@ const assembleProgram = (call: NarrowCall, host: NarrowHost): Uint8Array => {
 	assembler.bind(slower);
 	assembler.sub(field(FRAME.rounds), 1, 32);
 	assembler.jcc("nz", round);
-	assembler.mov(ebx, STDOUT);
 	assembler.lea(ecx, field(FRAME.best));
 	assembler.mov(edx, WORD);
-	assembler.mov(eax, SYS_write);
-	emitCallInstruction(assembler);
+	emitWrite(assembler);
 	assembler.bind(exit);
 	assembler.xor(ebx, ebx);
-	assembler.mov(eax, SYS_exit);
-	emitCallInstruction(assembler);
+	emitExit(assembler);
 	return assembler.assemble().bytes;
 };
 
-/** Nanoseconds of one call; undefined where no 32-bit program can be executed, or has no vDSO. */
+/**
+ * Nanoseconds of one call.
+ *
+ * @returns undefined where no 32-bit program can be executed, or has no vDSO; also inside of a run, where it has that run's
+ * @throws {SyscallError} when there is no descriptor or no memory left.
+ */
 export const measureNarrowCall = (call: NarrowCall, host: NarrowHost): number | undefined => {
-	const fd = createProgramFile(executableOf({ bits: 32, machine: EM_386, code: assembleProgram(call, host) }));
-	try {
-		// The child is a copy of us until it executes the file.
-		const { stdout } = spawnSync(`/proc/self/fd/${fd}`, [], { stdio: ["ignore", "pipe", "ignore"], env: {} });
-		// Null when nothing could be started, whatever the type says.
-		const bytes = stdout as Uint8Array | null;
-		return bytes?.length === WORD ? new ByteReader(bytes).u32(0) / CALLS : undefined;
-	} finally {
-		closeSync(fd);
-	}
+	if (outerPage() !== undefined) return undefined;
+	const { status, stdout } = runProgram32(assembleProgram(call, host));
+	return status === 0 && stdout.length === WORD ? new ByteReader(stdout).u32(0) / CALLS : undefined;
 };
