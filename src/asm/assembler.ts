@@ -29,6 +29,10 @@ const WITHOUT_REX_W: OperandWidth = 32;
 const CONDITIONS = ["o", "no", "b", "ae", "z", "nz", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g"] as const;
 export type Condition = (typeof CONDITIONS)[number];
 
+/** GS as the reg field of an instruction, and as the prefix of one (SDM vol. 2, 2.1.1 and table 3-1). */
+const GS = 5;
+const GS_PREFIX = 0x65;
+
 const ARITHMETIC = ["add", "or", "adc", "sbb", "and", "sub", "xor", "cmp"] as const;
 const SHIFTS = { shl: 4, shr: 5, sar: 7 } as const;
 const UNARY = { not: 2, neg: 3, mul: 4, imul: 5, div: 6, idiv: 7 } as const;
@@ -93,39 +97,39 @@ export class Assembler {
 		this.#items.push({ kind: "align", alignment, fill });
 	}
 
-	/** From here on the canonical frame address is `offset` bytes above the stack pointer (DW_CFA_def_cfa_offset). */
-	cfaOffset(offset: number): void {
-		this.#frame({ kind: "cfa-offset", cfaOffset: offset });
+	#note(rule: FrameRule): void {
+		this.#frameNoteCount++;
+		this.#items.push({ kind: "frame", rule });
 	}
 
-	/** From here on there is no caller (DW_CFA_undefined for the return address). */
-	noCaller(): void {
-		this.#frame({ kind: "return-address-undefined" });
-	}
-
-	/** From here on the caller's value of `register` is `distance` bytes below the canonical frame address (DW_CFA_offset). */
-	cfaSaved(register: Register, distance: number): void {
-		this.#frame({ kind: "saved", register, distance });
-	}
-
-	/** From here on `register` has the caller's value (DW_CFA_restore). */
-	cfaRestored(register: Register): void {
-		this.#frame({ kind: "restored", register });
-	}
-
-	/** From here on the caller is the code that a signal has interrupted; its struct sigcontext is `context` bytes above esp. */
-	cfaSignalContext(context: number): void {
-		this.#frame({ kind: "signal-context", context });
-	}
-
-	/** How many rules for call frames there are so far: the first of those that follow, by its place in `Code.frameNotes`. */
+	/** How many notes of call frame information there are: what a function adds to them is its own, wherever it takes effect. */
 	get frameNoteCount(): number {
 		return this.#frameNoteCount;
 	}
 
-	#frame(rule: FrameRule): void {
-		this.#frameNoteCount++;
-		this.#items.push({ kind: "frame", rule });
+	/** From here on the canonical frame address is `offset` bytes above the stack pointer (DW_CFA_def_cfa_offset). */
+	cfaOffset(offset: number): void {
+		this.#note({ kind: "cfa-offset", cfaOffset: offset });
+	}
+
+	/** From here on there is no caller (DW_CFA_undefined for the return address). */
+	noCaller(): void {
+		this.#note({ kind: "return-address-undefined" });
+	}
+
+	/** From here on the caller's value of `register` is `distance` bytes below the canonical frame address (DW_CFA_offset). */
+	cfaSaved(register: Register, distance: number): void {
+		this.#note({ kind: "saved", register, distance });
+	}
+
+	/** From here on `register` has the caller's value (DW_CFA_restore). */
+	cfaRestored(register: Register): void {
+		this.#note({ kind: "restored", register });
+	}
+
+	/** From here on the caller is the code that a signal has interrupted; its struct sigcontext is `context` bytes above esp. */
+	cfaSignalContext(context: number): void {
+		this.#note({ kind: "signal-context", context });
 	}
 
 	/** Bytes as they are. */
@@ -312,6 +316,10 @@ export class Assembler {
 	cmpxchg(to: Memory, from: Register): void {
 		this.#modRm([0x0f, 0xb1], from, to, this.#widthOf([from]));
 	}
+	/** The same of 64 bits in 32-bit code: edx:eax is compared, ecx:ebx is stored (SDM "CMPXCHG8B"). */
+	cmpxchg8b(to: Memory): void {
+		this.#modRm([0x0f, 0xc7], 1, to, WITHOUT_REX_W);
+	}
 	/** Adds `from` to memory and leaves in it what memory held before; atomic behind `lock`. */
 	xadd(to: Memory, from: Register): void {
 		this.#modRm([0x0f, 0xc1], from, to, this.#widthOf([from]));
@@ -409,6 +417,27 @@ export class Assembler {
 		this.#checkNative(to);
 		const form = { bits: this.bits, prefix: [0xf3], opcode: [0x0f, 0xc7], reg: 7, rm: to, width: WITHOUT_REX_W };
 		this.#items.push({ kind: "bytes", ...encodeModRm(form) });
+	}
+
+	/** Reads the selector of GS, with zeros above. */
+	movGs(to: Register): void {
+		this.#modRm([0x8c], GS, to, this.#widthOf([to]));
+	}
+	/** Reads from the segment of GS. */
+	movFromGs(to: Register, from: Memory): void {
+		const form = {
+			bits: this.bits,
+			prefix: [GS_PREFIX],
+			opcode: [0x8b],
+			reg: to,
+			rm: from,
+			width: this.#widthOf([to]),
+		};
+		this.#items.push({ kind: "bytes", ...encodeModRm(form) });
+	}
+	/** to := the last offset in the segment of a selector, and the zero flag; for a selector of none that flag is clear (SDM "LSL"). */
+	lsl(to: Register, selector: Register): void {
+		this.#modRm([0x0f, 0x03], to, selector, this.#widthOf([to, selector]));
 	}
 
 	/** Reads the base of FS, where the kernel lets programs do that: AT_HWCAP2 has HWCAP2_FSGSBASE (SDM "RDFSBASE"). */

@@ -4,7 +4,7 @@ import { VsyscallError } from "../errors.ts";
 import type { ExitStatus } from "../supervisor/exit-status.ts";
 import { CallTrace, type TraceEntry } from "../supervisor/observation/call-trace.ts";
 import { run } from "../supervisor/run.ts";
-import { TIME_CALLS } from "../syscalls/time-calls.ts";
+import { tableName, TIME_CALLS } from "../syscalls/time-calls.ts";
 import { OWN_FUNCTIONS } from "../vdso/host.ts";
 import { addExamples } from "./examples.ts";
 import { traceJson, traceLine } from "./format/trace.ts";
@@ -29,7 +29,7 @@ const EXAMPLES = [
 const KNOWN: ReadonlySet<string> = new Set([
 	...OWN_FUNCTIONS,
 	"getrandom",
-	...Object.values(TIME_CALLS).flatMap((calls) => calls.map(({ name }) => name)),
+	...Object.values(TIME_CALLS).flatMap((calls) => calls.map(tableName)),
 ]);
 
 /** @throws {VsyscallError} ERR_VSYSCALL_EXPRESSION when a name is not that of a call that can be traced. */
@@ -62,9 +62,9 @@ export const runTrace = async (command: readonly string[], flags: TraceFlags): P
 	});
 	const { status } = await run({ ...options, observation: trace.options });
 	output.close();
-	for (const { program, pid } of trace.narrow) {
+	for (const { program, pid } of trace.unreached) {
 		say(
-			`${program} (pid ${pid}) is a 32-bit program: of its calls only system calls that mean the wall clock are seen`,
+			`${program} (pid ${pid}) cannot reach the file of the trace: of its calls only system calls that mean the wall clock are seen`,
 		);
 	}
 	if (trace.lost > 0n) say(`${trace.lost} calls were lost: they came faster than they could be written`);

@@ -223,6 +223,22 @@ const frameEnd = (elf: ElfFile, address: bigint, frames: FileRange): number => {
 };
 
 /**
+ * Reads the section .eh_frame of a file that has no search table, as most static programs.
+ *
+ * @returns undefined when there is no such section.
+ * @throws {ElfError} when it cannot be read.
+ */
+export const readFrameSection = (elf: ElfFile): CallFrames | undefined => {
+	const section = elf.sections.find(({ name, size }) => name === ".eh_frame" && size > 0n);
+	if (section === undefined) return undefined;
+	const { address } = section;
+	const frames = elf.addresses.at(address, ".eh_frame");
+	const reader = new FrameReader(elf.view, frames, address - BigInt(frames.offset));
+	reader.readInOrder(frames.offset, frameEnd(elf, address, frames));
+	return { address, table: undefined, descriptions: reader.descriptions };
+};
+
+/**
  * Reads .eh_frame_hdr and the frames that it leads to.
  *
  * @returns undefined when there is no PT_GNU_EH_FRAME.

@@ -18,8 +18,9 @@ export interface CostedCall {
 	readonly arguments: readonly [CostArgument, CostArgument];
 }
 
-const CALLS = 5000;
-const ROUNDS = 9;
+/** Calls of a round. */
+export const CALLS = 5000;
+export const ROUNDS = 9;
 const FRAME = 48;
 
 const assembleLoop = ({ target, arguments: [first, second] }: CostedCall): Uint8Array => {

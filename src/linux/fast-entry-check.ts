@@ -2,20 +2,13 @@
  * Whether the processor and the kernel take a fast system call instruction in a 32-bit process: tried by a program of some hundred
  * bytes, which makes one call by it and ends.
  */
-import { spawnSync } from "node:child_process";
-import { closeSync } from "node:fs";
 import { Assembler } from "../asm/assembler.ts";
 import { eax, ebp, ebx, ecx, edx, esp } from "../asm/registers.ts";
-import { EM_386 } from "../elf/constants.ts";
-import { executableOf } from "../elf/executable.ts";
 import { NUMBERS } from "../syscalls/numbers.ts";
-import { emitCallInstruction } from "../vdso/system-call.ts";
-import { createProgramFile } from "./memfd.ts";
+import { emitExit, runProgram32 } from "./program32.ts";
 
 /** The instructions that a processor may refuse. */
 export type FastInstruction = "syscall" | "sysenter";
-
-const SYS_exit = 1;
 
 /** Makes a call by the instruction, with the stack that the kernel wants for it, and exits with 0 when it has been made. */
 const assembleTrial = (instruction: FastInstruction): Uint8Array => {
@@ -28,8 +21,7 @@ const assembleTrial = (instruction: FastInstruction): Uint8Array => {
 	assembler.jcc("le", exit);
 	assembler.xor(ebx, ebx);
 	assembler.bind(exit);
-	assembler.mov(eax, SYS_exit);
-	emitCallInstruction(assembler);
+	emitExit(assembler);
 	assembler.bind(entry);
 	assembler.push(ecx);
 	assembler.push(edx);
@@ -44,18 +36,11 @@ const assembleTrial = (instruction: FastInstruction): Uint8Array => {
 
 /** @returns undefined when it is taken; otherwise the end of a sentence that says who refuses it */
 export const fastInstructionFault = (instruction: FastInstruction): string | undefined => {
-	const fd = createProgramFile(executableOf({ bits: 32, machine: EM_386, code: assembleTrial(instruction) }));
-	try {
-		// The child is a copy of us until it executes the file.
-		const { status, signal, error } = spawnSync(`/proc/self/fd/${fd}`, [], { stdio: "ignore", env: {} });
-		if (status === 0) return undefined;
-		if (signal === "SIGILL") return "this processor refuses it in a 32-bit program (SIGILL)";
-		if (signal !== null)
-			return `a 32-bit program that uses it dies of ${signal}: the host gives 32-bit programs no vDSO`;
-		if (error === undefined) return "this kernel does not take it";
-		const code = "code" in error ? String(error.code) : error.message;
-		return `a 32-bit program to try it with cannot be executed (${code})`;
-	} finally {
-		closeSync(fd);
-	}
+	const { status, signal, error } = runProgram32(assembleTrial(instruction));
+	if (status === 0) return undefined;
+	if (signal === "SIGILL") return "this processor refuses it in a 32-bit program (SIGILL)";
+	if (signal !== null) return `a 32-bit program that uses it dies of ${signal}: the host gives 32-bit programs no vDSO`;
+	if (error === undefined) return "this kernel does not take it";
+	const code = "code" in error ? String(error.code) : error.message;
+	return `a 32-bit program to try it with cannot be executed (${code})`;
 };

@@ -2,50 +2,23 @@
  * The kernel's image for 32-bit processes, and where its `__kernel_vsyscall` is: only a 32-bit process has them, so one is made. It is
  * a program of some fifty bytes that writes its auxiliary vector and its image to stdout.
  */
-import { spawnSync } from "node:child_process";
-import { closeSync } from "node:fs";
+import type { SpawnSyncReturns } from "node:child_process";
 import { Assembler } from "../asm/assembler.ts";
-import { indexed, memory } from "../asm/operands.ts";
-import { eax, ebp, ebx, ecx, edi, edx, esi, esp } from "../asm/registers.ts";
-import { EM_386 } from "../elf/constants.ts";
-import { executableOf } from "../elf/executable.ts";
+import { memory } from "../asm/operands.ts";
+import { eax, ebp, ebx, ecx, edi, edx, esi } from "../asm/registers.ts";
 import { loadedSize, openElf, readProgramHeaders } from "../elf/headers.ts";
 import { AT_SYSINFO, AT_SYSINFO_EHDR, auxvValue, parseAuxv } from "../inspect/auxv.ts";
-import { emitCallInstruction } from "../vdso/system-call.ts";
-import { createProgramFile } from "./memfd.ts";
 import { outerPage } from "./outer-page.ts";
+import { emitExit, emitFindAuxv, emitWrite, runProgram32 } from "./program32.ts";
 
-/** syscall_32.tbl */
-const SYS_exit = 1;
-const SYS_write = 4;
-const STDOUT = 1;
 const WORD = 4;
-const TIMEOUT_MS = 10_000;
 const PAGE_SIZE = 4096;
 
 const assembleProgram = (): Uint8Array => {
 	const assembler = new Assembler(32);
-	const call = (number: number): void => {
-		assembler.mov(eax, number);
-		emitCallInstruction(assembler);
-	};
-	const write = (): void => {
-		assembler.mov(ebx, STDOUT);
-		call(SYS_write);
-	};
-	const [environment, entry, next] = [
-		assembler.label("environment"),
-		assembler.label("entry"),
-		assembler.label("next"),
-	];
+	const [entry, next] = [assembler.label("entry"), assembler.label("next")];
 	const [page, end] = [assembler.label("page"), assembler.label("end")];
-	// argc, the arguments and a null; the environment and a null; the auxiliary vector.
-	assembler.mov(eax, memory(esp));
-	assembler.lea(esi, indexed({ base: esp, index: eax, scale: WORD, displacement: 2 * WORD }));
-	assembler.bind(environment);
-	assembler.add(esi, WORD);
-	assembler.cmp(memory(esi, -WORD), 0, 32);
-	assembler.jcc("nz", environment);
+	emitFindAuxv(assembler);
 	// edi := its end, ebp := the image.
 	assembler.mov(edi, esi);
 	assembler.xor(ebp, ebp);
@@ -61,20 +34,20 @@ const assembleProgram = (): Uint8Array => {
 	assembler.mov(ecx, esi);
 	assembler.mov(edx, edi);
 	assembler.sub(edx, esi);
-	write();
+	emitWrite(assembler);
 	assembler.mov(ecx, ebp);
 	assembler.test(ecx, ecx);
 	assembler.jcc("z", end);
 	// Page by page to where memory ends: a socket takes all of a write or nothing.
 	assembler.bind(page);
 	assembler.mov(edx, PAGE_SIZE);
-	write();
+	emitWrite(assembler);
 	assembler.add(ecx, PAGE_SIZE);
 	assembler.cmp(eax, PAGE_SIZE);
 	assembler.jcc("z", page);
 	assembler.bind(end);
 	assembler.xor(ebx, ebx);
-	call(SYS_exit);
+	emitExit(assembler);
 	return assembler.assemble().bytes;
 };
 
@@ -90,18 +63,13 @@ export interface KernelImage32 {
 /** @returns undefined when 32-bit programs cannot be executed here, or not be tried: inside of a run, what it starts has that run's */
 export const readKernelImage32 = (): KernelImage32 | undefined => {
 	if (outerPage() !== undefined) return undefined;
-	let fd: number;
+	let ended: SpawnSyncReturns<Buffer>;
 	try {
-		fd = createProgramFile(executableOf({ bits: 32, machine: EM_386, code: assembleProgram() }));
+		ended = runProgram32(assembleProgram());
 	} catch {
 		return undefined;
 	}
-	const { status, stdout } = spawnSync("/proc/self/fd/3", [], {
-		env: {},
-		stdio: ["ignore", "pipe", "ignore", fd],
-		timeout: TIMEOUT_MS,
-	});
-	closeSync(fd);
+	const { status, stdout } = ended;
 	if (status !== 0) return undefined;
 	const auxv = parseAuxv(stdout, 32);
 	const rest = new Uint8Array(stdout.subarray(2 * WORD * (auxv.entries.length + 1)));

@@ -75,12 +75,16 @@ export const RECORD = {
 	call: 24,
 } as const;
 
-/** A sampled caller: what stands on the stack of a call, from the stack pointer on, to the end of its page at most. */
+/**
+ * A sampled caller: what stands on the stack of a call, from the stack pointer on, to the end of its page at most. Words are as wide as
+ * those of the program; `maxWords` is of 64-bit ones.
+ */
 export const SAMPLE = { words: 28, rbp: 32, rbx: 40, stackPointer: 48, stack: 56, maxWords: 25 } as const;
 
 /** A call with what it was given and what it gave back; `first` and `second` are the words that it stored. */
 export const TRACED = {
-	fsBase: 32,
+	/** What tells the threads of a process apart: the base of FS; of a 32-bit program the word at GS:0; 0 for neither. */
+	thread: 32,
 	returnAddress: 40,
 	argument0: 48,
 	argument1: 56,

@@ -153,6 +153,7 @@ const prepare = async (options: RunOptions): Promise<Prepared> => {
 			copy: "none",
 			reads,
 			entryForm: entryForm(options.fastEntry, narrow),
+			observation: observedRun?.request,
 			...(neighbour === undefined ? {} : { neighbour }),
 		});
 	const kits = new Kits({ host, image, pageFile, buildNarrow });

@@ -122,6 +122,16 @@ export const TIME_CALLS: Readonly<Record<Architecture, readonly TimeCall[]>> = {
 	i386: narrowCalls(),
 };
 
+/** What the table appends to the names of calls of i386 that exist with times of 32 bits, too. */
+const WITH_TIME64: ReadonlySet<TimeCallName> = new Set(["clock_nanosleep", "futex", "mq_timedsend", "mq_timedreceive"]);
+const WITHOUT_SUFFIX: ReadonlySet<TimeCallName> = new Set(["futex_waitv", "futex_wait"]);
+
+/** The name of a call in the table of its architecture, which is strace's: "clock_gettime64" of i386. */
+export const tableName = ({ name, layout }: Pick<TimeCall, "name" | "layout">): string => {
+	if (layout !== "64 on i386" || WITHOUT_SUFFIX.has(name)) return name;
+	return WITH_TIME64.has(name) ? `${name}_time64` : `${name}64`;
+};
+
 /** Arguments that hold structures of which one must be given for the call to mean the wall clock. */
 export type ArgumentTest =
 	/** The lower half, less the bits of `without`, is one of these: the kernel takes an int there. */

@@ -15,9 +15,8 @@ export interface Block {
 	/** Where its frame begins: in front of the function, when that has a lead. */
 	readonly frameStart: Label;
 	readonly exports: readonly ExportedName[];
-	/** Its rules among those of the code: a rule at its very start may be one that the function in front of it left behind its end. */
-	readonly firstNote: number;
-	readonly notesEnd: number;
+	/** Its notes of call frame information, from and to which one. */
+	readonly notes: readonly [first: number, behind: number];
 }
 
 /** Functions start on a cache line's half, as the kernel's compiler aligns them. */
@@ -49,7 +48,8 @@ export class Blocks {
 		this.#assembler.bind(start);
 		emit();
 		this.#assembler.bind(end);
-		const block = { name, frameStart, start, end, exports, firstNote, notesEnd: this.#assembler.frameNoteCount };
+		const notes = [firstNote, this.#assembler.frameNoteCount] as const;
+		const block = { name, frameStart, start, end, exports, notes };
 		this.#blocks.push(block);
 		return block;
 	}
@@ -68,10 +68,11 @@ export class Blocks {
 	}
 
 	frames(code: Code): readonly FunctionFrame[] {
-		return this.#blocks.map(({ frameStart, end, firstNote, notesEnd }) => {
+		return this.#blocks.map(({ frameStart, end, notes: [firstNote, behind] }) => {
 			const [first, last] = [code.offsetOf(frameStart), code.offsetOf(end)];
 			const rules = code.frameNotes
-				.slice(firstNote, notesEnd)
+				.slice(firstNote, behind)
+				// Behind the last instruction there is nothing to unwind.
 				.filter(({ offset }) => offset < last)
 				.map((note) => ({ ...note, offset: note.offset - first }));
 			return { start: first, length: last - first, rules };

@@ -11,7 +11,7 @@ import { Label } from "../asm/operands.ts";
 import { NT_LINUX_VERSION } from "../elf/constants.ts";
 import { writeSharedObject } from "../elf/shared-object.ts";
 import { VsyscallError } from "../errors.ts";
-import { type Call, describeCalls } from "../observation/calls.ts";
+import { type Calls, describeCalls } from "../observation/calls.ts";
 import type { VsyscallNumber } from "../vsyscall/page.ts";
 import { PAGE_SIZE } from "../vvar/layout.ts";
 import { Blocks } from "./blocks.ts";
@@ -64,8 +64,10 @@ export interface Image {
 	readonly pageCopy: number | undefined;
 	/** The stores of the entries through a pointer of the program's, by the offset of the instruction. */
 	readonly entryStores: ReadonlyMap<number, VsyscallNumber>;
-	/** In an image that counts or traces: offsets of its further pages in memory, and what its calls are, by number. */
-	readonly observation: (ObservationPlaces & { readonly calls: readonly Call[] }) | undefined;
+	/** In an image that counts or traces: offsets of its further pages in memory, what its calls are, by number, and what the host exports. */
+	readonly observation:
+		| (ObservationPlaces & { readonly calls: Calls; readonly hostFunctions: readonly vdso.HostFunction[] })
+		| undefined;
 }
 
 /** LINUX_VERSION_CODE of the first kernel with all five functions in its vDSO, 5.3: what the note promises. */
@@ -90,7 +92,7 @@ export interface ImageRequest extends PageSupport {
 	readonly entryForm?: EntryForm;
 	/** The host's image, where it is mapped right behind a 32-bit image of ours in every process. */
 	readonly neighbour?: HostNeighbour;
-	/** Calls are counted or traced, in 64-bit images. @default undefined: neither */
+	/** Calls are counted or traced. @default undefined: neither */
 	readonly observation?: ObservationRequest | undefined;
 }
 
@@ -151,7 +153,7 @@ export const buildImage = (
 		textSize: code.bytes.length,
 		entry: functions.kernelVsyscall === undefined ? undefined : code.offsetOf(functions.kernelVsyscall),
 		frames: blocks.frames(code),
-		behind: request.neighbour && behindImage(request.neighbour, ownPages),
+		behind: request.neighbour && behindImage(request.neighbour, placeObservation(observed, ownPages).end),
 		text: ({ offset, imageSize }) => {
 			textOffset = offset;
 			const places = new Map<Label, number>([
@@ -189,7 +191,11 @@ export const buildImage = (
 		),
 		observation: observed && {
 			...observationPlaces,
-			calls: describeCalls(links.forwardedFunctions.map(([first]) => first)),
+			hostFunctions: host.functions,
+			calls: describeCalls(
+				host.bits,
+				links.forwardedFunctions.map(([first]) => first),
+			),
 		},
 	};
 };

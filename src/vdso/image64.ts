@@ -80,7 +80,7 @@ export const IMAGE_64: ImageClass = {
 		links.forwardedFunctions.forEach((exports, index) => {
 			const [first] = exports;
 			const name = first.name.replace(/^__vdso_/, "");
-			const call = forwardedCall(index);
+			const call = forwardedCall(index, 64);
 			emitExported(emission, blocks, { name, exports, call }, () =>
 				emitForward(emission, links.forward(first), {
 					counter: { call },

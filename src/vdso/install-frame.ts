@@ -65,9 +65,9 @@ export const PAGE_BY_PATH = -1;
 /** The vvar page is in the image's file. */
 export const PAGE_IN_IMAGE = -2;
 
-/** A field while the stack pointer points to the frame. */
-export const frameField = (assembler: Assembler, field: Field): BasedMemory =>
-	memory(wordRegisters(assembler).sp, INSTALL_FRAME[field]);
+/** A field while the stack pointer points to the frame. @param half bytes from its start, for the upper half of a word */
+export const frameField = (assembler: Assembler, field: Field, half: 0 | 4 = 0): BasedMemory =>
+	memory(wordRegisters(assembler).sp, INSTALL_FRAME[field] + half);
 
 /** Leaves the frame, and jumps to the program's entry point. */
 export const emitEnterProgram = (assembler: Assembler): void => {

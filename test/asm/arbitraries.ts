@@ -266,6 +266,41 @@ const exchange =
 		}));
 	};
 
+const cmpxchg8b = (bits: Bits): Arbitrary<Wanted> => {
+	const { place } = shapesOf(bits, 32);
+	return fc.tuple(place, fc.boolean()).map(([to, isLocked]) => ({
+		emit: (assembler) => {
+			if (isLocked) assembler.lock();
+			assembler.cmpxchg8b(to.value);
+		},
+		mnemonic: "cmpxchg8b",
+		operands: facts([to], 8),
+	}));
+};
+
+const movGs = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> =>
+	registerShape(bits, width).map((to) => ({
+		emit: (assembler) => assembler.movGs(to.value),
+		mnemonic: "mov",
+		operands: (placeOf) => [to.fact(placeOf, 0), { kind: "register", name: "gs" }],
+	}));
+
+const movFromGs = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> => {
+	const { size, register, place } = shapesOf(bits, width);
+	return fc.tuple(register, place).map(([to, from]) => ({
+		emit: (assembler) => assembler.movFromGs(to.value, from.value),
+		mnemonic: "mov",
+		operands: (placeOf) => [to.fact(placeOf, size), { ...from.fact(placeOf, size), segment: "gs" }] as const,
+	}));
+};
+
+const lsl = (bits: Bits, width: OperandWidth): Arbitrary<Wanted> =>
+	fc.tuple(registerShape(bits, width), registerShape(bits, width)).map(([to, selector]) => ({
+		emit: (assembler) => assembler.lsl(to.value, selector.value),
+		mnemonic: "lsl",
+		operands: facts([to, selector], 0),
+	}));
+
 const rdfsbase = (_: Bits, width: OperandWidth): Arbitrary<Wanted> =>
 	registerShape(64, width).map((operand) => ({
 		emit: (assembler) => assembler.rdfsbase(operand.value),
@@ -354,6 +389,7 @@ const rdpid = (bits: Bits): Arbitrary<Wanted> =>
 /** The methods that emit no instruction of their own, and `jcc`, which labels.test.ts covers. */
 type Directive =
 	| "bits"
+	| "frameNoteCount"
 	| "label"
 	| "bind"
 	| "align"
@@ -362,7 +398,6 @@ type Directive =
 	| "cfaRestored"
 	| "cfaSignalContext"
 	| "noCaller"
-	| "frameNoteCount"
 	| "raw"
 	| "lock"
 	| "jcc"
@@ -390,6 +425,7 @@ const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width:
 	imul,
 	bt,
 	cmpxchg: exchange("cmpxchg"),
+	cmpxchg8b,
 	xadd: exchange("xadd"),
 	push,
 	pop,
@@ -409,6 +445,9 @@ const BY_METHOD: Record<Exclude<keyof Assembler, Directive>, (bits: Bits, width:
 	rdtscp: () => withoutOperands("rdtscp", (assembler) => assembler.rdtscp()),
 	lfence: () => withoutOperands("lfence", (assembler) => assembler.lfence()),
 	rdpid,
+	movGs,
+	movFromGs,
+	lsl,
 	rdfsbase,
 };
 

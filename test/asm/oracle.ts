@@ -16,6 +16,8 @@ export type OperandFact =
 			readonly displacement: bigint;
 			/** Bytes that the instruction reads or writes there; 0 for LEA. */
 			readonly size: number;
+			/** Of a segment that is not the usual one. */
+			readonly segment?: string;
 	  }
 	/** Sign-extended from the width that the instruction computes with. */
 	| { readonly kind: "immediate"; readonly value: bigint }
@@ -60,6 +62,7 @@ const memoryFact = (instruction: Iced.Instruction, bits: Bits): OperandFact => (
 		? instruction.ipRelMemoryAddress
 		: BigInt.asIntN(bits, instruction.memoryDisplacement),
 	size: iced.MemorySizeExt.size(instruction.memorySize),
+	...(instruction.hasSegmentPrefix ? { segment: registerName(instruction.segmentPrefix) } : {}),
 });
 
 const operandFact = (instruction: Iced.Instruction, operand: number, bits: Bits): OperandFact => {

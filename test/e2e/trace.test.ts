@@ -45,9 +45,12 @@ const sorted = (lines: readonly string[]): readonly string[] => lines.toSorted((
 
 const program = (...args: readonly string[]): readonly string[] => [build("glibc", "traced-calls.c"), ...args];
 
-for (const clock of ["host", "+10y frozen", "@2031-01-01T00:00Z"]) {
-	test(`each kind of call is printed with what it was given and gave back, on the clock ${clock}`, async () => {
-		const { lines, stdout, stderr } = await trace(["--clock", clock], program("once"));
+const CLASSES = ["glibc", "glibc-32"] as const;
+const CLOCKS = ["host", "+10y frozen", "@2031-01-01T00:00Z", "@2050-01-01T00:00Z frozen"];
+
+for (const [toolchain, clock] of CLASSES.flatMap((name) => CLOCKS.map((spec) => [name, spec] as const))) {
+	test(`each kind of call is printed with what it was given and gave back, on the clock ${clock}, ${toolchain}`, async () => {
+		const { lines, stdout, stderr } = await trace(["--clock", clock], [build(toolchain, "traced-calls.c"), "once"]);
 		const said = stdout.split("\n").slice(0, -1);
 		const seen = lines.map(withoutTime).slice(-said.length);
 		assert.equal(seen.length, said.length);
@@ -62,38 +65,43 @@ for (const clock of ["host", "+10y frozen", "@2031-01-01T00:00Z"]) {
 	});
 }
 
-test("each call has its process and its thread, and those of a thread stand in their order", async () => {
-	const { lines, stdout } = await trace([], program("threads", "300"));
-	const said = stdout.split("\n").slice(0, -1);
-	assert.equal(said.length, 3 * 9 * 300);
-	const seen = lines.map(withoutTime);
-	assert.deepEqual(sorted(seen), sorted(said));
-	const times = seen.map((line) => {
-		const [, seconds = 0, rest = 0] = /tv_sec=(\d+), tv_nsec=(\d+)/.exec(line) ?? [];
-		return BigInt(seconds) * 1_000_000_000n + BigInt(rest);
+for (const toolchain of CLASSES) {
+	test(`each call has its process and its thread, and those of a thread stand in their order, ${toolchain}`, async () => {
+		const { lines, stdout } = await trace([], [build(toolchain, "traced-calls.c"), "threads", "300"]);
+		const said = stdout.split("\n").slice(0, -1);
+		assert.equal(said.length, 3 * 9 * 300);
+		const seen = lines.map(withoutTime);
+		assert.deepEqual(sorted(seen), sorted(said));
+		const times = seen.map((line) => {
+			const [, seconds = 0, rest = 0] = /tv_sec=(\d+), tv_nsec=(\d+)/.exec(line) ?? [];
+			return BigInt(seconds) * 1_000_000_000n + BigInt(rest);
+		});
+		const last = new Map<string, bigint>();
+		seen.forEach((line, index) => {
+			const thread = line.split(" ").slice(0, 2).join(" ");
+			const now = times[index] ?? 0n;
+			assert.ok((last.get(thread) ?? 0n) <= now, line);
+			last.set(thread, now);
+		});
 	});
-	const last = new Map<string, bigint>();
-	seen.forEach((line, index) => {
-		const thread = line.split(" ").slice(0, 2).join(" ");
-		const now = times[index] ?? 0n;
-		assert.ok((last.get(thread) ?? 0n) <= now, line);
-		last.set(thread, now);
-	});
-});
 
-test("the calls that are printed and those that are lost are all calls", async () => {
-	const count = 2_000_000;
-	const { lines, stderr } = await trace(["-e", "clock_gettime"], program("flood", String(count)));
-	let [printed, lost] = [0, 0];
-	for (const line of lines) {
-		const [, gone] = /^--- (\d+) calls lost ---$/.exec(line) ?? [];
-		if (gone === undefined) printed += 1;
-		else lost += Number(gone);
-	}
-	assert.equal(printed + lost, count);
-	assert.ok(lost > 0, "a ring was full");
-	assert.match(stderr, new RegExp(`^vsyscall: ${lost} calls were lost`));
-});
+	test(`the calls that are printed and those that are lost are all calls, ${toolchain}`, async () => {
+		const count = 2_000_000;
+		const { lines, stderr } = await trace(
+			["-e", "clock_gettime,clock_gettime64"],
+			[build(toolchain, "traced-calls.c"), "flood", String(count)],
+		);
+		let [printed, lost] = [0, 0];
+		for (const line of lines) {
+			const [, gone] = /^--- (\d+) calls lost ---$/.exec(line) ?? [];
+			if (gone === undefined) printed += 1;
+			else lost += Number(gone);
+		}
+		assert.equal(printed + lost, count);
+		assert.ok(lost > 0, "a ring was full");
+		assert.match(stderr, new RegExp(`^vsyscall: ${lost} calls were lost`));
+	});
+}
 
 test("-e chooses, -c counts, --no-follow shows one process, and --json keeps to its schema", async () => {
 	const chosen = await trace(["-e", "time,getcpu"], program("once"));
@@ -117,11 +125,38 @@ test("-e chooses, -c counts, --no-follow shows one process, and --json keeps to 
 	assert.ok(values.length >= 13);
 });
 
-test("a 32-bit program is named, of which only system calls that mean the wall clock are seen", async (t) => {
+test("the calls of a tree of both classes stand in one trace", async (t) => {
 	if (!has(t, "gcc")) return;
-	const { lines, stderr } = await trace(["-e", "clock_gettime"], [build("glibc-32", "exec-argument.c"), "/bin/date"]);
-	assert.equal(lines.length, 1, "date's own");
-	assert.match(stderr, /^vsyscall: \S+ \(pid \d+\) is a 32-bit program: of its calls only system calls .* are seen\n$/);
+	const [execs, narrow] = [build("glibc-32", "exec-argument.c"), build("glibc-32", "traced-calls.c")];
+	const { lines, stdout, stderr } = await trace([], ["sh", "-c", `${execs} /bin/date -u +%s; ${narrow} threads 5`]);
+	const [second = "", ...said] = stdout.split("\n").slice(0, -1);
+	const seen = lines.map(withoutTime);
+	const date = seen.filter((line) => line.includes(` clock_gettime(CLOCK_REALTIME, {tv_sec=${second}, `));
+	assert.equal(date.length, 1, lines.join("\n"));
+	assert.deepEqual(sorted(seen.filter((line) => line.includes(" clock_gettime64("))), sorted(said));
+	assert.equal(stderr, "");
+});
+
+test("a program in Go for i386, whose GS is its own, is traced", async (t) => {
+	if (!has(t, "go")) return;
+	const { lines, stdout } = await trace(["--clock", "@2031-01-01T00:00Z"], [build("go-386", "clock-readings.go")]);
+	const said = [...stdout.matchAll(/^realtime (\d+)\.(\d+)$/gm)].map(([, seconds, rest]) => `${seconds}.${rest}`);
+	const seen = lines.flatMap((line) => {
+		const [, seconds = "", rest = ""] = /CLOCK_REALTIME, \{tv_sec=(\d+), tv_nsec=(\d+)\}/.exec(line) ?? [];
+		return seconds === "" ? [] : [`${seconds}.${rest.padStart(9, "0")}`];
+	});
+	assert.equal(said.length, 2);
+	for (const time of said) assert.ok(seen.includes(time), `${time} in ${seen.join(" ")}`);
+});
+
+test("a program that cannot reach the file of the trace is named", async (t) => {
+	if (process.getuid?.() !== 0) return t.skip("needs root to become another user");
+	const command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "date"];
+	const { stderr } = await trace([], command);
+	assert.match(
+		stderr,
+		/^vsyscall: \S+\/date \(pid \d+\) cannot reach the file of the trace: of its calls only system calls .* are seen\n$/,
+	);
 });
 
 test("trace ends as the program does, and says in one line what is wrong with its own arguments", async () => {

@@ -34,6 +34,7 @@ const pageSymbols = (host: HostVdso, image: Image): ReadonlyMap<number, string> 
 	const { observation } = image;
 	if (observation !== undefined) {
 		symbols.set(observation.keyPage, "key");
+		if (host.bits === 32) symbols.set(observation.keyPage + 4, "key, high");
 		symbols.set(observation.homePage, "home");
 	}
 	return symbols;
@@ -114,6 +115,18 @@ const VARIANTS: readonly (readonly [suffix: string, host: HostVdso, only: RegExp
 	[".no-vdso", { bits: 64, functions: [], coarse: undefined, fine: undefined, hasRdpid: false }, /^installer$|^stub/],
 	[".counted", FULL_HOST, /^(time|getcpu|clock_getres|take-key|find-slot|sample)$/, observed("count")],
 	[".traced", FULL_HOST, /^(time|getcpu|record|sgx_enter_enclave)$/, observed("trace")],
+	[
+		".i386.counted",
+		HOST_32,
+		/^(time|getcpu|clock_getres|take-key|find-slot|sample)$/,
+		{ ...observed("count"), hasEntryPage: false },
+	],
+	[
+		".i386.traced",
+		HOST_32,
+		/^(time|clock_gettime64|getcpu|clock_getres|record)$/,
+		{ ...observed("trace"), hasEntryPage: false },
+	],
 ];
 
 const INTERNAL: readonly string[] = ["ask-host", "drifting-realtime", "drifting-tai", "drifting-coarse"];

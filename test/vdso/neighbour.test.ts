@@ -4,10 +4,11 @@ import { describe, test } from "node:test";
 import { readCallFrames } from "../../src/elf/call-frame.ts";
 import { readElf } from "../../src/elf/reader.ts";
 import { verifyImage } from "../../src/elf/verify.ts";
+import type { Observation } from "../../src/observation/layout.ts";
 import { hostEntryForm } from "../../src/vdso/fast-entry.ts";
 import type { HostVdso } from "../../src/vdso/host.ts";
 import { buildImage } from "../../src/vdso/image.ts";
-import { hostFunction } from "./hosts.ts";
+import { hostFunction, observed } from "./hosts.ts";
 
 const PAGE = 4096;
 const DATA_SIZE = 6 * PAGE;
@@ -25,6 +26,9 @@ const KERNELS = [
 	["FRED", `cd80c3${PUSHES}89e50f34${POPS}`, "int80"],
 ] as const;
 
+/** What stands between the image and the host's is more when it counts or traces. */
+const OBSERVATIONS = [undefined, "count", "trace"] as const;
+
 const HOST: HostVdso = {
 	bits: 32,
 	functions: [hostFunction("__kernel_vsyscall", KERNEL_VSYSCALL, { version: "LINUX_2.5" })],
@@ -39,19 +43,22 @@ const hostImage = (code: string): Uint8Array => {
 	return bytes;
 };
 
-const build = (code: string): ReturnType<typeof buildImage> =>
+const build = (code: string, observation?: Observation): ReturnType<typeof buildImage> =>
 	buildImage(HOST, {
+		...(observation === undefined ? {} : observed(observation)),
 		hasEntryPage: false,
 		copy: "none",
 		neighbour: { dataSize: DATA_SIZE, bytes: hostImage(code), kernelVsyscall: KERNEL_VSYSCALL },
 	});
 
 describe("a neighbour", () => {
-	for (const [name, code, form] of KERNELS) {
-		test(`of ${name} has its form and its frame`, () => {
+	for (const [name, code, form, observation] of KERNELS.flatMap(([kernel, bytes, way]) =>
+		OBSERVATIONS.map((kind) => [kernel, bytes, way, kind] as const),
+	)) {
+		test(`of ${name} has its form and its frame, to ${observation ?? "run"}`, () => {
 			const length = code.length / 2;
 			assert.equal(hostEntryForm(hostImage(code).subarray(KERNEL_VSYSCALL)), form);
-			const image = build(code);
+			const image = build(code, observation);
 			assert.deepEqual(verifyImage(image.bytes, "own"), []);
 			const elf = readElf(image.bytes);
 			const [load] = elf.programHeaders;

@@ -4,10 +4,10 @@ import { type Call, clockName } from "../../observation/calls.ts";
 import type { StatReport } from "../../supervisor/observation/statistics.ts";
 import { table } from "./table.ts";
 
-/** "clock_gettime REALTIME", "syscall clock_gettime REALTIME", "page time" */
-export const labelOf = ({ way, name, clock }: Call): string => {
+/** "clock_gettime REALTIME", "syscall clock_gettime REALTIME", "page time", "i386 time" */
+export const labelOf = ({ way, name, bits, clock }: Call): string => {
 	const words = [name, ...(clock === undefined ? [] : [clockName(clock).replace(/^CLOCK_|_ID$/g, "")])];
-	return (way === "vdso" ? words : [way, ...words]).join(" ");
+	return [...(bits === 32 ? ["i386"] : []), ...(way === "vdso" ? [] : [way]), ...words].join(" ");
 };
 
 const grouped = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
@@ -113,14 +113,12 @@ export const statText = (report: StatReport, limit: number, bold: (text: string)
 const notes = ({ processes }: StatReport): string =>
 	processes
 		.filter(({ isCounted }) => !isCounted)
-		.map(({ pid, program, bits }) => {
-			const reason = bits === 32 ? "is a 32-bit program" : "cannot reach the counters";
-			return `not counted: ${program} (pid ${pid ?? "unknown"}), which ${reason}\n`;
-		})
+		.map(({ pid, program }) => `not counted: ${program} (pid ${pid ?? "unknown"}), which cannot reach the counters\n`)
 		.join("");
 
-const callJson = ({ way, name, clock }: Call) => ({
+const callJson = ({ way, name, bits, clock }: Call) => ({
 	way,
+	bits,
 	function: name,
 	...(clock === undefined ? {} : { clock: clockName(clock) }),
 });

@@ -27,6 +27,7 @@ export const argumentWords = (entry: TraceEntry): readonly string[] => {
 	const [first = 0n, second = 0n, third = 0n] = entry.arguments;
 	switch (entry.call.name) {
 		case "clock_gettime":
+		case "clock_gettime64":
 		case "clock_getres":
 			return [clockOf(entry), struct(entry, second, TIMESPEC)];
 		case "gettimeofday":
@@ -81,6 +82,7 @@ export const traceJson = (entry: TraceEntry): string => {
 		pid,
 		tid,
 		way: call.way,
+		bits: call.bits,
 		function: call.name,
 		arguments: argumentWords(entry),
 		result: result === undefined ? null : error === undefined ? Number(result) : -1,

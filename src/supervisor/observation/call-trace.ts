@@ -7,6 +7,7 @@
 import { CounterTime } from "../../linux/counter-time.ts";
 import { readMemory } from "../../linux/remote-memory.ts";
 import { ByteReader } from "../../bytes.ts";
+import type { Call } from "../../observation/calls.ts";
 import { readTracedRecord, type TracedCall, type TracedRecord } from "../../observation/traced-call.ts";
 import { RingReader } from "../../observation/ring.ts";
 import type { Nanoseconds } from "../../units.ts";
@@ -39,13 +40,22 @@ interface Pending extends Omit<TraceEntry, "time"> {
 
 const LOOK_MS = 10;
 /** What a call stores, that the supervisor has answered: by the argument that points to it. */
-const STORES: Readonly<Record<string, number>> = { clock_gettime: 1, gettimeofday: 0 };
+const STORES: Readonly<Record<string, number>> = { clock_gettime: 1, clock_gettime64: 1, gettimeofday: 0 };
+
+/** Two words, of 32 bits in structures of i386 that have no wider time. */
+const readStored = (tid: number, place: bigint, { bits, name }: Call): readonly [bigint, bigint] | undefined => {
+	const isNarrow = bits === 32 && !name.endsWith("64");
+	const bytes = new Uint8Array(isNarrow ? 8 : 16);
+	if (readMemory(tid, place, bytes) !== bytes.length) return undefined;
+	const reader = new ByteReader(bytes);
+	return isNarrow ? [BigInt(reader.i32(0)), BigInt(reader.i32(4))] : [reader.u64(0), reader.u64(8)];
+};
 
 export class CallTrace {
 	readonly #options: CallTraceOptions;
 	readonly #time = new CounterTime();
 	readonly #processIds = new ProcessIds();
-	/** Threads by the process and the base of their FS. */
+	/** Threads by the process and what tells them apart in records. */
 	readonly #threads = new Map<string, number>();
 	#pending: Pending[] = [];
 	/** Where the counter was at the last look: what is pending from before is in order. */
@@ -68,10 +78,10 @@ export class CallTrace {
 				this.#observed = { observer, ring: new RingReader(bytes, layout) };
 			},
 			stopped: (stopped) => this.#stopped(stopped),
-			threadMade: (tid, fsBase) => {
+			threadMade: (tid, base) => {
 				// The base may have been another thread's, which has ended.
 				this.#drain(false);
-				this.#threads.set(`${this.#processIds.of(tid)} ${fsBase}`, tid);
+				this.#threads.set(`${this.#processIds.of(tid)} ${base}`, tid);
 			},
 			exits: () => this.#drain(false),
 			look: (isEnd) => this.#look(isEnd),
@@ -83,25 +93,22 @@ export class CallTrace {
 		return this.#lost;
 	}
 
-	/** Programs of which only the calls are traced that the supervisor answers. */
-	get narrow(): readonly ObservedProcess[] {
-		return this.#observed?.observer.processes.narrow ?? [];
+	/** Programs of which only the calls are traced that the supervisor has seen. */
+	get unreached(): readonly ObservedProcess[] {
+		return this.#observed?.observer.unreached ?? [];
 	}
 
 	#stopped({ tid, pid, call, result, arguments: given }: StoppedObservation): void {
 		const { traced } = this.#options;
 		if (traced !== undefined && !traced.has(call.name)) return;
 		const place = given[STORES[call.name] ?? -1] ?? 0n;
-		const bytes = new Uint8Array(16);
-		const isStored = result === 0n && place !== 0n && readMemory(tid, place, bytes) === bytes.length;
-		const reader = new ByteReader(bytes);
 		this.#pending.push({
 			tid,
 			pid,
 			call,
 			arguments: given,
 			result: result === undefined ? undefined : BigInt.asIntN(64, result),
-			stored: isStored ? [reader.u64(0), reader.u64(8)] : undefined,
+			stored: result === 0n && place !== 0n ? readStored(tid, place, call) : undefined,
 			returnAddress: undefined,
 			counter: this.#time.read(),
 		});
@@ -116,9 +123,9 @@ export class CallTrace {
 		}, isEnd);
 	}
 
-	#attribute({ serial, fsBase, ...traced }: TracedRecord, { processes }: Observer): Pending {
+	#attribute({ serial, thread, ...traced }: TracedRecord, { processes }: Observer): Pending {
 		const pid = processes.bySerial(serial)?.pid ?? 0;
-		return { ...traced, pid, tid: this.#threads.get(`${pid} ${fsBase}`) ?? pid };
+		return { ...traced, pid, tid: this.#threads.get(`${pid} ${thread}`) ?? pid };
 	}
 
 	#look(isEnd: boolean): void {

@@ -4,20 +4,23 @@
  * Most programs reach the vDSO through a function of the C library, whose caller is the one to name. So frames are unwound, by the
  * call frame information of the file that they are in, while they belong to the C library or bear the name of what was called.
  */
+import type { WordSize } from "../../bytes.ts";
 import { ENTRY_FRAME } from "../../vdso/page-entries.ts";
-import { CALL, type Call } from "../../observation/calls.ts";
+import { CALL, type Calls } from "../../observation/calls.ts";
 import { RECORD, SAMPLE, serialOfKey } from "../../observation/layout.ts";
 import type { FrameRules } from "./frame-table.ts";
 import { AddressSpace, Modules } from "./modules.ts";
-import type { ObservedProcesses } from "./processes.ts";
+import type { ObservedProcess, ObservedProcesses } from "./processes.ts";
 
 /** Callers of one call of one process: how often each was met. */
 export type CallerCounts = ReadonlyMap<string, number>;
 
 interface Sample {
 	readonly words: readonly bigint[];
+	readonly wordSize: WordSize;
 	readonly stackPointer: bigint;
-	rbp: bigint;
+	/** rbp or ebp. */
+	framePointer: bigint;
 }
 
 /** A return address, and the stack pointer behind it. */
@@ -39,28 +42,38 @@ const WRAPPER =
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
-const readSample = (record: DataView, call: number): { readonly sample: Sample; readonly first: number } => {
-	const count = Math.min(record.getUint32(SAMPLE.words, true), SAMPLE.maxWords);
-	const words = Array.from({ length: count }, (_, index) => record.getBigUint64(SAMPLE.stack + 8 * index, true));
+const WIDE_WORD = 8;
+
+const readSample = (
+	record: DataView,
+	{ call, bits }: { readonly call: number; readonly bits: ObservedProcess["bits"] },
+): { readonly sample: Sample; readonly first: number } => {
+	const wordSize = bits === 64 ? WIDE_WORD : 4;
+	const count = Math.min(record.getUint32(SAMPLE.words, true), (SAMPLE.maxWords * WIDE_WORD) / wordSize);
+	const words = Array.from({ length: count }, (_, index) => {
+		const place = SAMPLE.stack + wordSize * index;
+		return bits === 64 ? record.getBigUint64(place, true) : BigInt(record.getUint32(place, true));
+	});
 	const isPageEntry = call >= CALL.page && call < CALL.forwarded;
 	return {
 		sample: {
 			words,
+			wordSize,
 			stackPointer: record.getBigUint64(SAMPLE.stackPointer, true),
-			rbp: record.getBigUint64(SAMPLE.rbp, true),
+			framePointer: record.getBigUint64(SAMPLE.rbp, true),
 		},
-		first: isPageEntry ? ENTRY_FRAME.returnAddress / 8 : 0,
+		first: isPageEntry ? ENTRY_FRAME.returnAddress / WIDE_WORD : 0,
 	};
 };
 
 export class Callers {
 	readonly #processes: ObservedProcesses;
-	readonly #calls: readonly Call[];
+	readonly #calls: Calls;
 	readonly #modules = new Modules();
 	readonly #spaces = new Map<number, AddressSpace>();
 	readonly #counts = new Map<number, Map<number, Map<string, number>>>();
 
-	constructor(processes: ObservedProcesses, calls: readonly Call[]) {
+	constructor(processes: ObservedProcesses, calls: Calls) {
 		this.#processes = processes;
 		this.#calls = calls;
 	}
@@ -70,8 +83,8 @@ export class Callers {
 		const serial = serialOfKey(record.getBigUint64(RECORD.key, true));
 		const call = record.getUint32(RECORD.call, true);
 		const process = this.#processes.bySerial(serial);
-		if (process === undefined || this.#calls[call] === undefined) return;
-		const { sample, first } = readSample(record, call);
+		if (process === undefined || !this.#calls.has(call)) return;
+		const { sample, first } = readSample(record, { call, bits: process.bits });
 		const ofProcess = this.#counts.get(serial) ?? new Map<number, Map<string, number>>();
 		const ofCall = ofProcess.get(call) ?? new Map<string, number>();
 		const caller = this.#resolve(this.#spaceOf(serial, process.pid), process.pid, { sample, first });
@@ -101,7 +114,7 @@ export class Callers {
 	): string {
 		let place: Frame["next"] = {
 			address: sample.words[first] ?? 0n,
-			stack: sample.stackPointer + BigInt(8 * (first + 1)),
+			stack: sample.stackPointer + BigInt(sample.wordSize * (first + 1)),
 		};
 		let text = "";
 		for (let depth = 0; depth < MAX_FRAMES && place !== undefined; depth++) {
@@ -136,9 +149,11 @@ const unnamed = ({ address }: Place): Frame => ({ text: hex(address), next: unde
 
 /** The frame of the caller, as far as the sample shows it. */
 const unwind = (rules: FrameRules, place: Place, sample: Sample): Frame["next"] => {
-	const cfa = (rules.base === "rsp" ? place.stack : sample.rbp) + BigInt(rules.offset);
-	const wordAt = (from: bigint): bigint | undefined => sample.words[Number((from - sample.stackPointer) / 8n)];
-	const address = wordAt(cfa - 8n);
-	if (rules.savedRbp !== undefined) sample.rbp = wordAt(cfa + BigInt(rules.savedRbp)) ?? sample.rbp;
+	const { wordSize } = sample;
+	const cfa = (rules.base === "stack pointer" ? place.stack : sample.framePointer) + BigInt(rules.offset);
+	const wordAt = (from: bigint): bigint | undefined => sample.words[Number(from - sample.stackPointer) / wordSize];
+	const address = wordAt(cfa - BigInt(wordSize));
+	if (rules.savedFramePointer !== undefined)
+		sample.framePointer = wordAt(cfa + BigInt(rules.savedFramePointer)) ?? sample.framePointer;
 	return address === undefined ? undefined : { address, stack: cfa };
 };

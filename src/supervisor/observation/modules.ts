@@ -1,7 +1,7 @@
 /** What is mapped in a process, and what the files that are have to say of their code. */
 import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
-import { readCallFrames } from "../../elf/call-frame.ts";
+import { readCallFrames, readFrameSection } from "../../elf/call-frame.ts";
 import { PF_X, PT_LOAD } from "../../elf/constants.ts";
 import { FunctionNames } from "../../elf/function-names.ts";
 import { type ElfFile, readElf } from "../../elf/reader.ts";
@@ -54,10 +54,14 @@ export class Module {
 	/** How to find the caller's frame from an address; undefined when the file does not say. */
 	frameAt(address: bigint): FrameRules | undefined {
 		if (this.#elf === undefined) return undefined;
+		const { bits } = this.#elf;
 		try {
-			this.#frames ??= new FrameTable(readCallFrames(this.#elf)?.descriptions ?? []);
+			this.#frames ??= new FrameTable(
+				bits,
+				(readCallFrames(this.#elf) ?? readFrameSection(this.#elf))?.descriptions ?? [],
+			);
 		} catch {
-			this.#frames = new FrameTable([]);
+			this.#frames = new FrameTable(bits, []);
 		}
 		return this.#frames.at(address);
 	}

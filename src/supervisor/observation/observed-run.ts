@@ -15,8 +15,8 @@ export interface ObservationOptions {
 	readonly begun: (observer: Observer) => void;
 	/** Told of every call that the supervisor has answered, or let pass. */
 	readonly stopped: (call: StoppedObservation) => void;
-	/** Told of every thread that was made, before its first instruction, with the base of its FS. */
-	readonly threadMade: (tid: number, fsBase: bigint) => void;
+	/** Told of every thread that was made, before its first instruction, with the base of its FS, of a 32-bit one of GS. */
+	readonly threadMade: (tid: number, base: bigint) => void;
 	/** Told of every task that is about to exit, while it still has its memory. */
 	readonly exits: (tid: number) => void;
 	/** Called every `lookMs` while the run lasts, and when it is over. */

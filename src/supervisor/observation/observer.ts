@@ -4,15 +4,17 @@
  */
 import { isInVsyscallPage, VSYSCALLS, type VsyscallNumber } from "../../vsyscall/page.ts";
 import { readRegisters } from "../../linux/ptrace.ts";
-import { Registers } from "../../linux/registers.ts";
-import type { Call } from "../../observation/calls.ts";
+import { Registers, USER32_CS } from "../../linux/registers.ts";
+import { tableName } from "../../syscalls/time-calls.ts";
+import type { Call, Calls } from "../../observation/calls.ts";
+import type { HostFunction } from "../../vdso/host.ts";
 import type { Image } from "../../vdso/image.ts";
 import type { ObservedFrame } from "../install/frame.ts";
 import { imageAddress } from "../install/image-address.ts";
 import { isProcess } from "../process-facts.ts";
 import type { StoppedCall } from "../time-calls/stopped-call.ts";
 import type { ObservationFile } from "./observation-file.ts";
-import { ObservedProcesses } from "./processes.ts";
+import { type ObservedProcess, ObservedProcesses } from "./processes.ts";
 
 /** A call that the supervisor has answered, or let pass. */
 export interface StoppedObservation {
@@ -29,8 +31,8 @@ export interface ObserverOptions {
 	readonly file: ObservationFile;
 	readonly image: Image;
 	readonly stopped: (call: StoppedObservation) => void;
-	/** Told of every thread that was made, before its first instruction, with the base of its FS. */
-	readonly threadMade: (tid: number, fsBase: bigint) => void;
+	/** Told of every thread that was made, before its first instruction, with the base of its FS, of a 32-bit one of GS. */
+	readonly threadMade: (tid: number, base: bigint) => void;
 	/** Told of every task that is about to exit. */
 	readonly exits: (tid: number) => void;
 }
@@ -38,7 +40,9 @@ export interface ObserverOptions {
 export class Observer {
 	readonly file: ObservationFile;
 	readonly processes: ObservedProcesses = new ObservedProcesses();
-	readonly #image: Image;
+	/** Those that processes of the run may have. */
+	readonly #images = new Set<Image>();
+	readonly #calls = new Map<number, Call>();
 	readonly #stopped: ObserverOptions["stopped"];
 	/** A task is about to exit, and still has its memory. */
 	readonly exits: (tid: number) => void;
@@ -47,19 +51,42 @@ export class Observer {
 
 	constructor({ file, image, stopped, exits, threadMade }: ObserverOptions) {
 		this.file = file;
-		this.#image = image;
+		this.#add(image);
 		this.#stopped = stopped;
 		this.exits = exits;
 		this.#threadMade = threadMade;
 	}
 
-	/** The calls that the image counts or records, by number. */
-	get calls(): readonly Call[] {
-		return this.#image.observation?.calls ?? [];
+	/** The calls that the images count or record, by number. More are known when the first 32-bit program has been executed. */
+	get calls(): Calls {
+		return this.#calls;
+	}
+
+	/** The programs that have not reached the file. */
+	get unreached(): readonly ObservedProcess[] {
+		return [...this.processes.all].filter((process) => !this.isReached(process));
+	}
+
+	/** Whether what a process calls in user space could be counted or recorded. A forked one has what its parent had. */
+	isReached({ serial, isForked }: ObservedProcess): boolean {
+		return isForked || this.file.isMapped(serial);
+	}
+
+	/** What the host's vDSO of 32-bit programs exports; empty when none has been executed. */
+	get narrowHost(): readonly HostFunction[] {
+		return [...this.#images].find(({ bits }) => bits === 32)?.observation?.hostFunctions ?? [];
+	}
+
+	#add(image: Image): void {
+		if (this.#images.has(image)) return;
+		this.#images.add(image);
+		for (const [number, call] of image.observation?.calls ?? []) this.#calls.set(number, call);
 	}
 
 	/** An image is about to be installed in a process. @returns what that needs; undefined for one that does not count or trace */
-	installs(pid: number, { bits, observation }: Image): ObservedFrame | undefined {
+	installs(pid: number, image: Image): ObservedFrame | undefined {
+		const { bits, observation } = image;
+		this.#add(image);
 		const { serial } = this.processes.add(pid, { isForked: false, bits });
 		return observation === undefined ? undefined : this.file.frame(serial);
 	}
@@ -68,14 +95,17 @@ export class Observer {
 	seen(tid: number): void {
 		if (this.#seen.has(tid)) return;
 		this.#seen.add(tid);
-		const { observation } = this.#image;
 		const registers = new Registers();
 		if (!isProcess(tid)) {
-			if (readRegisters(tid, registers)) this.#threadMade(tid, registers.get("fs_base"));
+			if (!readRegisters(tid, registers)) return;
+			const base = registers.get("cs") === USER32_CS ? "gs_base" : "fs_base";
+			this.#threadMade(tid, registers.get(base));
 			return;
 		}
-		const address = imageAddress(tid, this.#image);
-		if (address !== undefined && observation !== undefined) this.processes.adopt(tid, address, observation);
+		for (const image of this.#images) {
+			const address = imageAddress(tid, image);
+			if (address !== undefined) return this.processes.adopt(tid, address, image);
+		}
 	}
 
 	ended(tid: number): void {
@@ -92,7 +122,8 @@ export class Observer {
 			pid,
 			call: {
 				way: isPageCall ? "page" : "syscall",
-				name: call.name,
+				name: tableName(call),
+				bits: stopped.architecture === "i386" ? 32 : 64,
 				clock: call.name === "clock_gettime" ? stopped.int(0) : undefined,
 			},
 			arguments: [0, 1, 2, 3].map((index) => stopped.argument(index)),
@@ -102,6 +133,6 @@ export class Observer {
 
 	/** A call of the vsyscall page. */
 	pageCall({ number, ...rest }: Omit<StoppedObservation, "call"> & { readonly number: VsyscallNumber }): void {
-		this.#stopped({ ...rest, call: { way: "page", name: VSYSCALLS[number].name } });
+		this.#stopped({ ...rest, call: { way: "page", bits: 64, name: VSYSCALLS[number].name } });
 	}
 }

@@ -14,7 +14,7 @@ export interface ObservedProcess {
 	readonly program: string;
 	/** It was forked, and has not executed a program since. */
 	readonly isForked: boolean;
-	/** Its class: images of 32-bit programs neither count nor trace. */
+	/** Its class. */
 	readonly bits: Image["bits"];
 }
 
@@ -39,17 +39,19 @@ export class ObservedProcesses {
 	/**
 	 * Gives a forked process its key, if it has none: a thread has that of its process.
 	 *
-	 * @param image address of the image
+	 * @param address of the image
 	 */
-	adopt(pid: number, image: bigint, { keyPage, homePage, file }: NonNullable<Image["observation"]>): void {
+	adopt(pid: number, address: bigint, { bits, observation }: Image): void {
+		if (observation === undefined) return;
+		const { keyPage, homePage, file } = observation;
 		const word = new BigUint64Array(1);
 		const bytes = new Uint8Array(word.buffer);
-		if (readMemory(pid, image + BigInt(keyPage), bytes) !== bytes.length || word[0] !== 0n) return;
-		const { serial } = this.add(pid, { isForked: true, bits: 64 });
-		word[0] = image + BigInt(file + homeOffset(serial));
-		pokeMemory(pid, image + BigInt(homePage), bytes);
+		if (readMemory(pid, address + BigInt(keyPage), bytes) !== bytes.length || word[0] !== 0n) return;
+		const { serial } = this.add(pid, { isForked: true, bits });
+		word[0] = address + BigInt(file + homeOffset(serial));
+		pokeMemory(pid, address + BigInt(homePage), bytes);
 		word[0] = processKey(serial);
-		writeMemory(pid, image + BigInt(keyPage), bytes);
+		writeMemory(pid, address + BigInt(keyPage), bytes);
 	}
 
 	/** What a process runs now. */
@@ -59,11 +61,6 @@ export class ObservedProcesses {
 
 	bySerial(serial: number): ObservedProcess | undefined {
 		return this.#bySerial.get(serial);
-	}
-
-	/** The programs that neither count nor trace. */
-	get narrow(): readonly ObservedProcess[] {
-		return [...this.#bySerial.values()].filter(({ bits }) => bits === 32);
 	}
 
 	get all(): Iterable<ObservedProcess> {

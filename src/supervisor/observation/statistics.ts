@@ -25,7 +25,6 @@ export interface CountedProcess {
 	readonly program: string;
 	/** It was forked, and has not executed a program since. */
 	readonly isForked: boolean;
-	/** 32-bit programs are not counted. */
 	readonly bits: ObservedProcess["bits"];
 	/** What it calls in user space could be counted. */
 	readonly isCounted: boolean;
@@ -132,7 +131,7 @@ export class Statistics {
 		const unattributed = new Sums();
 		tally.unattributed.forEach((count, index) => this.#addTo(unattributed, index, count));
 		for (const { count, ...call } of unattributed.calls) total.add(call, count);
-		const costs = new Costs();
+		const costs = new Costs(observer.narrowHost);
 		const calls = total.calls.map((call) => ({
 			...call,
 			perSecond: call.count / seconds,
@@ -152,7 +151,7 @@ export class Statistics {
 	}
 
 	#addTo(sums: Sums, index: number, count: bigint): void {
-		const call = this.#observed?.observer.calls[index];
+		const call = this.#observed?.observer.calls.get(index);
 		if (call !== undefined && this.#isWanted(call)) sums.add(call, Number(count));
 	}
 
@@ -195,7 +194,7 @@ export class Statistics {
 					program: process?.program ?? "processes of another tracer",
 					isForked: process?.isForked ?? false,
 					bits: process?.bits ?? 64,
-					isCounted: process === undefined || process.isForked || observer.file.isMapped(serial),
+					isCounted: process === undefined || observer.isReached(process),
 					count: sums.count,
 					calls: sums.calls,
 				};
@@ -208,7 +207,7 @@ export class Statistics {
 		const found = new Map<string, { call: Call; caller: string; count: number; samples: number }>();
 		for (const [serial, counts] of tally.processes) {
 			counts.forEach((count, index) => {
-				const call = calls[index];
+				const call = calls.get(index);
 				const met = this.#observed?.callers.of(serial, index);
 				if (call === undefined || !this.#isWanted(call) || met === undefined || count === 0n) return;
 				const all = [...met.values()].reduce((sum, samples) => sum + samples, 0);

@@ -205,8 +205,9 @@ export class TimeCalls {
 		const { tid } = stopped;
 		const process = this.#processOf(tid);
 		const result = this.#answer(stopped, process);
-		if (!isWithin(process.hostCode, stopped.registers.get("rip"))) {
-			this.#options.observer?.systemCall(stopped, this.#options.processOf(tid), result);
+		const { observer } = this.#options;
+		if (observer !== undefined && !isOfHost(stopped, process)) {
+			observer.systemCall(stopped, this.#options.processOf(tid), result);
 		}
 		if (stopped.isClosed()) return this.#closed(tid);
 		if (result !== undefined) {
@@ -242,12 +243,10 @@ export class TimeCalls {
 		const set = answerSet(stopped, { clock: this.#options.clock, readings: this.#readings });
 		if (set !== undefined) return set;
 		if (!process.isCovered || this.#options.clock.current.kind === "host") return undefined;
-		const rip = stopped.registers.get("rip");
-		if (isWithin(process.hostCode, rip) && isWithin(process.hostCode, callerAddress(stopped.tid, stopped.registers)))
-			return undefined;
+		if (isOfHost(stopped, process)) return undefined;
 		const result = answerRead(stopped, this.#readings);
 		// At the vsyscall page a bad pointer is a fault, which the host raises when it meets the pointer itself.
-		return result === EFAULT && isInVsyscallPage(rip) ? undefined : result;
+		return result === EFAULT && isInVsyscallPage(stopped.registers.get("rip")) ? undefined : result;
 	}
 
 	#processOf(tid: number): Process {
@@ -268,6 +267,10 @@ export class TimeCalls {
 		return { start: address, end: address + BigInt(kit.image.bytes.length) };
 	}
 }
+
+/** Whether the host's own code makes the call. Every fast call of a 32-bit program stands there, too, on behalf of another. */
+const isOfHost = ({ tid, registers }: StoppedCall, { hostCode }: Process): boolean =>
+	isWithin(hostCode, registers.get("rip")) && isWithin(hostCode, callerAddress(tid, registers));
 
 const isWithin = (range: AddressRange | undefined, address: bigint): boolean =>
 	range !== undefined && address >= range.start && address < range.end;

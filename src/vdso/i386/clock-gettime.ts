@@ -6,6 +6,7 @@
  */
 import { type Label, memory } from "../../asm/operands.ts";
 import { eax, ebx, ecx, edi, esi } from "../../asm/registers.ts";
+import { CALL_I386 } from "../../observation/calls.ts";
 import * as ids from "../host.ts";
 import { hostClockFor, isInline } from "../host-clock.ts";
 import {
@@ -21,6 +22,7 @@ import {
 } from "./emission.ts";
 import { emitForward } from "./forward.ts";
 import { emitReadHost } from "./host-clock.ts";
+import { emitCalled } from "./observer/hooks.ts";
 import { emitCarry, emitReadWall, emitTrap } from "./wall.ts";
 
 export type ClockGettimeName = "clock_gettime" | "clock_gettime64";
@@ -61,6 +63,7 @@ export const emitClockGettime = (emission: Emission, name: ClockGettimeName): vo
 	const { assembler, links } = emission;
 	const [trap, failed] = labelsOf(assembler, "trap", "failed");
 	const outOfLine: (() => void)[] = [];
+	const counting: (() => void)[] = [];
 	const served: (readonly [Label, () => void])[] = [];
 
 	assembler.endbr();
@@ -75,6 +78,7 @@ export const emitClockGettime = (emission: Emission, name: ClockGettimeName): vo
 		served.push([
 			here,
 			() => {
+				counting.push(emitCalled(emission, { call: CALL_I386[name] + id }));
 				emitEnter(assembler);
 				if (ids.isWallClock(id)) {
 					outOfLine.push(emitReadWall(emission, { clock: id, trap, failed, finish: () => emitStore(emission, name) }));
@@ -83,7 +87,7 @@ export const emitClockGettime = (emission: Emission, name: ClockGettimeName): vo
 			},
 		]);
 	}
-	emitForward(emission, links.own(name));
+	counting.push(emitForward(emission, links.own(name), { counter: { base: CALL_I386[name] } }));
 	for (const [here, emit] of served) {
 		emitOutsideFrame(assembler);
 		assembler.bind(here);
@@ -94,4 +98,5 @@ export const emitClockGettime = (emission: Emission, name: ClockGettimeName): vo
 	emitTrap(emission, ids.SYSCALLS_I386[name]);
 	assembler.bind(failed);
 	emitReturn(assembler);
+	for (const emit of counting) emit();
 };

@@ -95,6 +95,23 @@ export const emitLeaveFrame = (assembler: Assembler): void => {
 	});
 };
 
+/** Pushes registers where a function is entered. */
+export const emitPushAll = (assembler: Assembler, registers: readonly Register[]): void =>
+	registers.forEach((register, index) => {
+		const distance = (index + 2) * WORD;
+		assembler.push(register);
+		assembler.cfaOffset(distance);
+		if (SAVED.includes(register)) assembler.cfaSaved(register, distance);
+	});
+
+/** Pops them where it is left. */
+export const emitPopAll = (assembler: Assembler, registers: readonly Register[]): void =>
+	registers.toReversed().forEach((register, index) => {
+		assembler.pop(register);
+		assembler.cfaOffset((registers.length - index) * WORD);
+		if (SAVED.includes(register)) assembler.cfaRestored(register);
+	});
+
 /** Returns what eax holds; the code behind it is inside of the frame again. */
 export const emitReturn = (assembler: Assembler): void => {
 	emitLeaveFrame(assembler);

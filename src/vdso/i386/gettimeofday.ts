@@ -3,6 +3,7 @@
  */
 import { anchored, memory } from "../../asm/operands.ts";
 import { eax, ebx, ecx, edx, esi, esp } from "../../asm/registers.ts";
+import { CALL_I386 } from "../../observation/calls.ts";
 import { CLOCK_REALTIME, SYSCALLS_I386 } from "../host.ts";
 import {
 	argument,
@@ -18,6 +19,7 @@ import {
 	WORD,
 } from "./emission.ts";
 import { emitForward } from "./forward.ts";
+import { emitCalled } from "./observer/hooks.ts";
 import { emitReadWall, emitTrap } from "./wall.ts";
 
 /** n / 1000 = n * 274877907 >> 38, exact for n < 2^31: 274877907 = ceil(2^38 / 1000). */
@@ -35,6 +37,7 @@ export const emitGettimeofday = (emission: Emission): void => {
 		"failed",
 	);
 	assembler.endbr();
+	const countOutOfLine = emitCalled(emission, { call: CALL_I386.gettimeofday });
 	assembler.cmp(argumentAtEntry(0), 0, 32);
 	assembler.jcc("z", onlyTimezone);
 	emitEnter(assembler);
@@ -69,4 +72,5 @@ export const emitGettimeofday = (emission: Emission): void => {
 	emitOutsideFrame(assembler);
 	assembler.bind(onlyTimezone);
 	emitForward(emission, links.own("gettimeofday"));
+	countOutOfLine();
 };

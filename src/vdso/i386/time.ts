@@ -2,9 +2,11 @@
 import { anchored, memory } from "../../asm/operands.ts";
 import { eax, ebx, ecx, edi, esi } from "../../asm/registers.ts";
 import * as layout from "../../vvar/layout.ts";
+import { CALL_I386 } from "../../observation/calls.ts";
 import { CLOCK_REALTIME_COARSE, SYSCALLS_I386 } from "../host.ts";
 import { argument, type Emission, emitEnter, emitReturn, labelsOf } from "./emission.ts";
 import { hostField } from "./host-page.ts";
+import { emitCalled } from "./observer/hooks.ts";
 import { emitLoadWall, emitReadWall, emitTrap } from "./wall.ts";
 
 export const emitTime = (emission: Emission): void => {
@@ -13,6 +15,7 @@ export const emitTime = (emission: Emission): void => {
 	const [trap, failed] = labelsOf(assembler, "trap", "failed");
 
 	assembler.endbr();
+	const countOutOfLine = emitCalled(emission, { call: CALL_I386.time });
 	emitEnter(assembler);
 	const { coarse } = host;
 	if (coarse !== undefined) {
@@ -42,4 +45,5 @@ export const emitTime = (emission: Emission): void => {
 	emitTrap(emission, SYSCALLS_I386.time);
 	assembler.bind(failed);
 	emitReturn(assembler);
+	countOutOfLine();
 };

@@ -3,14 +3,14 @@ import { type Label, memory } from "../../asm/operands.ts";
 import { eax, ecx, edx, r8, r8d, r9, r10d, rcx, rdi, rdx, rsi, rsp } from "../../asm/registers.ts";
 import { CALL, UNFINISHED } from "../../observation/calls.ts";
 import { VSYSCALLS, type VsyscallNumber } from "../../vsyscall/page.ts";
-import { isKind, type Observed } from "./places.ts";
+import { isKind, isTraced, type Observed } from "./places.ts";
 import { emitRecord, emitSample } from "./records.ts";
 import { type Counter, emitCount, emitFindSlot, emitTakeKey } from "./slots.ts";
 
 const WORD = 8;
 const nothing = (): void => {};
 
-interface Hooked {
+export interface Hooked {
 	readonly observed: Observed | undefined;
 }
 
@@ -49,9 +49,6 @@ const emitStored = ({ assembler }: Observed, name: string): void => {
 	}
 	assembler.bind(none);
 };
-
-const isTraced = (observed: Observed, name: string): boolean =>
-	isKind(observed, "trace") && (observed.traced === undefined || observed.traced.has(name));
 
 /** The functions that are traced with their results. Others may have arguments on the stack: they are only seen to begin. */
 export const isTracedWhole = ({ observed }: Hooked, name: string): boolean =>

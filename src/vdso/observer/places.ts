@@ -90,4 +90,9 @@ export const observationLabels = (
 
 export const isKind = ({ layout }: Observed, observation: Observation): boolean => layout.observation === observation;
 
+/** Whether calls of a function are traced. */
+export const isTraced = (observed: Observed, name: string): boolean =>
+	isKind(observed, "trace") && (observed.traced === undefined || observed.traced.has(name));
+
+/** In 64-bit code. */
 export const inFile = ({ labels }: Observed, offset: number): RipRelativeMemory => ripRelative(labels.file, offset);

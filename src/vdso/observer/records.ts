@@ -16,7 +16,7 @@ import { inFile, type Observed } from "./places.ts";
 
 const WORD = 8;
 /** What tells threads apart where the processor has no RDPID: the kernel places their stacks wide apart. */
-const STACK_SHIFT = 16;
+export const STACK_SHIFT = 16;
 
 /** r11 := a record, r10 := what commits it; rax, rcx and rdx are lost. Jumps to `lost` when the ring is full. */
 const emitPlace = (observed: Observed, lost: Label): void => {
@@ -131,7 +131,7 @@ export const emitRecord = (observed: Observed): void => {
 	emitCounterAndKey(observed);
 	if (hasFsBase) assembler.rdfsbase(rax);
 	else assembler.xor(eax, eax);
-	assembler.mov(memory(r11, TRACED.fsBase), rax);
+	assembler.mov(memory(r11, TRACED.thread), rax);
 	assembler.mov(memory(r11, TRACED.returnAddress), r9);
 	assembler.mov(memory(r11, TRACED.argument0), rdi);
 	assembler.mov(memory(r11, TRACED.argument1), rsi);

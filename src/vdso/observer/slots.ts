@@ -72,10 +72,10 @@ export const emitCount = (observed: Observed, counter: Counter, frame: number = 
 };
 
 /** The mark of an armed slot in the upper half of its tag. */
-const ARMED_HIGH = Number(observation.ARMED >> 32n);
+export const ARMED_HIGH: number = Number(observation.ARMED >> 32n);
 
 /** The second sample of a slot is one of its first calls, drawn by lot: by the low bits of the counter. */
-const FIRST_SKIPS_MASK = 63;
+export const FIRST_SKIPS_MASK = 63;
 
 /** Where emitFindSlot keeps what it was called with, from rsp. */
 const SAVED = { rdx: 0, rcx: 8, call: 16, callersStack: 32 } as const;

@@ -12,6 +12,7 @@ import { readElf } from "../../../src/elf/reader.ts";
 import { movedClocks } from "../../../src/linux/host-clocks.ts";
 import { readHostImage } from "../../../src/linux/host-vdso.ts";
 import { hostDataDistance } from "../../../src/linux/maps.ts";
+import { homeOffset } from "../../../src/observation/layout.ts";
 import { type HostFunction, type HostVdso, OWN_FUNCTIONS_I386 } from "../../../src/vdso/host.ts";
 import { buildImage, type Image, type ImageRequest } from "../../../src/vdso/image.ts";
 import { LinkPage } from "../../../src/vdso/link-page.ts";
@@ -170,12 +171,20 @@ export class Sandbox32 {
 		return value.toString(16);
 	}
 
+	/** Size of the mapping, and where it has the address of which slot: of an image that counts or traces. */
+	get #observation(): readonly string[] {
+		const { observation, mappingLength } = this.image;
+		if (observation === undefined) return [];
+		return [mappingLength, observation.homePage, observation.file + homeOffset(0)].map(String);
+	}
+
 	/** Runs a script. @returns the lines that it prints */
 	run(commands: readonly string[]): readonly string[] {
 		return inTemporary((directory) => {
 			const path = join(directory, "image");
 			writeFileSync(path, this.image.bytes);
-			const { stdout, status, signal, stderr } = spawnSync(program(), ["run", path, this.#host, this.#links], {
+			const args = ["run", path, this.#host, this.#links, ...this.#observation];
+			const { stdout, status, signal, stderr } = spawnSync(program(), args, {
 				encoding: "utf8",
 				input: `${commands.join("\n")}\n`,
 				maxBuffer: 1 << 26,

@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import type { WallClock } from "../../../src/clock/clock.ts";
 import { readElf } from "../../../src/elf/reader.ts";
 import { nanoseconds } from "../../../src/units.ts";
+import { observed } from "../hosts.ts";
 import { fakeClock, fakeCounter, fakeHost, type KnownLayout, pageCommand, pageOf, Sandbox32 } from "./sandbox.ts";
 
 const TAI = 37n;
@@ -52,10 +53,14 @@ const CALLS = [
 	"__vdso_getcpu $0 $1",
 ];
 
-for (const layout of ["fine", "none"] as const satisfies readonly KnownLayout[])
+const LAYOUTS = ["fine", "none"] as const satisfies readonly KnownLayout[];
+const OBSERVATIONS = [undefined, "count", "trace"] as const;
+
+for (const [layout, observation] of LAYOUTS.flatMap((known) => OBSERVATIONS.map((kind) => [known, kind] as const)))
 	for (const sequence of [2, 3])
-		test(`the caller and its registers are found, layout ${layout}, sequence ${sequence}`, () => {
-			const box = new Sandbox32(fakeHost(layout), "fake", { entryForm: "int80" });
+		test(`the caller and its registers are found, layout ${layout}, sequence ${sequence}, to ${observation ?? "run"}`, () => {
+			const request = observation && observed(observation).observation;
+			const box = new Sandbox32(fakeHost(layout), "fake", { entryForm: "int80", observation: request });
 			const walks = walk(box, [
 				...fakeCounter(sequence),
 				...[0, 1, 7, 11].flatMap((id) => fakeClock(id, AT, 999_999_999n)),
