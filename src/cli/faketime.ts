@@ -124,7 +124,7 @@ export const runFaketime = (request: FaketimeArguments & { kind: "run" }): Promi
 	const clock = {
 		...spanned(open(), settings),
 		settle: updatedFile === undefined ? undefined : settleInto(updatedFile, files),
-		further: spawned && { command: shellCommand(spawned.command), delay: spawned.delay },
+		further: spawned && { command: shellCommand(spawned.command), moments: spawned.moments },
 	};
 	sayWarnings(request, settings);
 	return runOn(clock, request.command, {

@@ -21,7 +21,7 @@ import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } fro
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
 import type { OnFailure } from "./install/coverage.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
-import type { ClockSource } from "./clock-course.ts";
+import type { ClockSource, SteeredClock } from "./clock-course.ts";
 import { Installer } from "./install/install.ts";
 import { Kits, type KitsOptions } from "./install/kits.ts";
 import { forwardSignals, JobStop } from "./job-control.ts";
@@ -32,7 +32,8 @@ import { isProcess, programNames } from "./process-facts.ts";
 import { execError } from "./program-file.ts";
 import { type ObservationOptions, ObservedRun } from "./observation/observed-run.ts";
 import type { Observer } from "./observation/observer.ts";
-import { NamedRunClock, type RunClock, settledBy, type Settlement } from "./run-clock.ts";
+import { CountedClock } from "./counted-clock.ts";
+import { NamedRunClock, settledBy, type Settlement } from "./run-clock.ts";
 import { isSelected, type Selection } from "./selection.ts";
 import { type DrainResult, Supervisor } from "./supervisor.ts";
 
@@ -235,10 +236,10 @@ const namedClock = ({ clock, ioUring, report }: RunOptions): NamedRunClock | und
 /** What happens beside the program. @returns a function to be called when the run is over */
 const meanwhile = (
 	{ source, further, report }: RunOptions,
-	{ clock, ...start }: { readonly clock: RunClock } & Omit<FurtherProgramOptions, "report">,
+	{ clock, ...start }: { readonly clock: SteeredClock } & Omit<FurtherProgramOptions, "report" | "atRead">,
 ): (() => void) => {
-	const endSource = source?.((next) => clock.change(() => next));
-	const endFurther = further && startFurther(further, { ...start, report });
+	const endSource = source?.(clock);
+	const endFurther = further && startFurther(further, { ...start, atRead: clock.atRead, report });
 	return () => {
 		endSource?.();
 		endFurther?.();
@@ -259,7 +260,8 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 	const { selection } = options;
 	const { installer, pageFile, image, policy, observer, endObservation, descriptors } = await prepare(options);
 	const named = namedClock(options);
-	const clock = named ?? pageFile;
+	const own = new CountedClock(pageFile);
+	const clock = named ?? own;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);
 	if (incomplete !== undefined) options.report(incomplete);
 	const started: { program?: PendingProgram } = {};
@@ -305,7 +307,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 	});
 	program.release();
 	started.program = program;
-	const endMeanwhile = meanwhile(options, { clock, inherited, supervisor });
+	const endMeanwhile = meanwhile(options, { clock: own, inherited, supervisor });
 	await untilOver(supervisor, named);
 	endMeanwhile();
 	endObservation();

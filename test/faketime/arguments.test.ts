@@ -62,6 +62,9 @@ for (const [name, args, message] of refusals) {
 
 const seconds = (count: bigint): Nanoseconds => nanoseconds(count * NANOSECONDS_PER_SECOND);
 
+const counted = (...events: readonly string[]): string =>
+	`${events.map((event) => `FAKETIME_${event}_NUMCALLS`).join(", ")}: reads of the wall clock are counted, by all processes of the run together; the original counts in each process, and calls for other clocks too`;
+
 const settings = (given: Partial<FaketimeSettings>): FaketimeSettings => ({
 	timestamp: undefined,
 	timestampFiles: ["/etc/faketimerc"],
@@ -110,12 +113,12 @@ const variableRows: readonly (readonly [name: string, Record<string, string>, Pa
 		{ FAKERANDOM_SEED: "", FAKE_UTIME: "0", FAKETIME_START_AFTER_NUMCALLS: "-1", FAKETIME_UPDATE_TIMESTAMP_FILE: "0" },
 		{},
 	],
-	["a start", { FAKETIME_START_AFTER_SECONDS: "60" }, { span: { after: seconds(60n), length: undefined } }],
-	["a stop", { FAKETIME_STOP_AFTER_SECONDS: "300" }, { span: { after: seconds(0n), length: seconds(300n) } }],
+	["a start", { FAKETIME_START_AFTER_SECONDS: "60" }, { span: { begins: [{ delay: seconds(60n) }], ends: [] } }],
+	["a stop", { FAKETIME_STOP_AFTER_SECONDS: "300" }, { span: { begins: [], ends: [{ delay: seconds(300n) }] } }],
 	[
 		"a start and a stop, both counted from the start of the program",
 		{ FAKETIME_START_AFTER_SECONDS: "60", FAKETIME_STOP_AFTER_SECONDS: "300" },
-		{ span: { after: seconds(60n), length: seconds(240n) } },
+		{ span: { begins: [{ delay: seconds(60n) }], ends: [{ delay: seconds(300n) }] } },
 	],
 	["-1 for neither", { FAKETIME_START_AFTER_SECONDS: "-1", FAKETIME_STOP_AFTER_SECONDS: "-1" }, {}],
 	[
@@ -127,14 +130,55 @@ const variableRows: readonly (readonly [name: string, Record<string, string>, Pa
 		},
 	],
 	[
+		"the first call that is faked, and the first that is not any more",
+		{ FAKETIME_START_AFTER_NUMCALLS: "3", FAKETIME_STOP_AFTER_NUMCALLS: "10" },
+		{ span: { begins: [{ reads: 2 }], ends: [{ reads: 9 }] }, warnings: [counted("START_AFTER", "STOP_AFTER")] },
+	],
+	["the first call of all", { FAKETIME_START_AFTER_NUMCALLS: "1" }, { warnings: [counted("START_AFTER")] }],
+	[
+		"a call and seconds",
+		{ FAKETIME_START_AFTER_NUMCALLS: "3", FAKETIME_START_AFTER_SECONDS: "5", FAKETIME_STOP_AFTER_NUMCALLS: "-1" },
+		{
+			span: { begins: [{ delay: seconds(5n) }, { reads: 2 }], ends: [] },
+			warnings: [counted("START_AFTER")],
+		},
+	],
+	[
+		"a stop at the first call",
+		{ FAKETIME_STOP_AFTER_NUMCALLS: "0" },
+		{
+			span: "never",
+			warnings: [
+				"FAKETIME_STOP_AFTER_NUMCALLS=0 is not behind the start: the time is the real one all along",
+				counted("STOP_AFTER"),
+			],
+		},
+	],
+	[
+		"a program that is started at a call",
+		{ FAKETIME_SPAWN_TARGET: "true", FAKETIME_SPAWN_NUMCALLS: "3", FAKETIME_SPAWN_SECONDS: "5" },
+		{ spawned: { command: "true", moments: [{ delay: seconds(5n) }, { reads: 2 }] }, warnings: [counted("SPAWN")] },
+	],
+	[
+		"a program that is started at a call which is not faked",
+		{ FAKETIME_SPAWN_TARGET: "true", FAKETIME_SPAWN_NUMCALLS: "2", FAKETIME_START_AFTER_NUMCALLS: "3" },
+		{
+			span: { begins: [{ reads: 2 }], ends: [] },
+			warnings: [
+				"FAKETIME_SPAWN_NUMCALLS=2 is a call whose time is the real one: nothing is started there",
+				counted("START_AFTER", "SPAWN"),
+			],
+		},
+	],
+	[
 		"a program that is started later",
 		{ FAKETIME_SPAWN_TARGET: "echo 'a b'", FAKETIME_SPAWN_SECONDS: "5" },
-		{ spawned: { command: "echo 'a b'", delay: seconds(5n) } },
+		{ spawned: { command: "echo 'a b'", moments: [{ delay: seconds(5n) }] } },
 	],
 	[
 		"a program without its time",
 		{ FAKETIME_SPAWN_TARGET: "echo" },
-		{ warnings: ["FAKETIME_SPAWN_TARGET without FAKETIME_SPAWN_SECONDS starts nothing"] },
+		{ warnings: ["FAKETIME_SPAWN_TARGET without FAKETIME_SPAWN_SECONDS or FAKETIME_SPAWN_NUMCALLS starts nothing"] },
 	],
 	[
 		"the time of a program without the program",
@@ -164,10 +208,9 @@ for (const [name, variables, expected] of variableRows) {
 	});
 }
 
-const REFUSED = [
-	"FAKETIME_START_AFTER_NUMCALLS FAKETIME_STOP_AFTER_NUMCALLS FAKETIME_SPAWN_NUMCALLS",
-	"FAKE_UTIME FAKETIME_FAKEPID FAKERANDOM_SEED FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE",
-].flatMap((names) => names.split(" "));
+const REFUSED = ["FAKE_UTIME FAKETIME_FAKEPID FAKERANDOM_SEED FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE"].flatMap((names) =>
+	names.split(" "),
+);
 
 for (const name of REFUSED) {
 	test(`faketime's variables: ${name} is refused`, () => {
@@ -178,9 +221,9 @@ for (const name of REFUSED) {
 
 const faults: readonly (readonly [name: string, Record<string, string>, message: RegExp])[] = [
 	[
-		"a stop after no calls",
-		{ FAKETIME_STOP_AFTER_NUMCALLS: "0" },
-		/^FAKETIME_STOP_AFTER_NUMCALLS is not served: calls are not counted/,
+		"a word for a call",
+		{ FAKETIME_STOP_AFTER_NUMCALLS: "few" },
+		/^FAKETIME_STOP_AFTER_NUMCALLS="few": expected the number of a call, or -1 for none$/,
 	],
 	[
 		"a fraction of a second",

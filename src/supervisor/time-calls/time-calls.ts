@@ -230,7 +230,7 @@ export class TimeCalls {
 	#reportClosed(tid: number): void {
 		const id = this.#options.processOf(tid);
 		const process = this.#processOf(tid);
-		if (process.isClosed === true || this.#options.clock.current.kind === "host") return;
+		if (process.isClosed === true || !this.#options.clock.isAsked) return;
 		this.#processes.set(id, { ...process, isClosed: true });
 		this.#options.report(
 			`${programName(tid)} (pid ${id}) has closed its memory to other processes (PR_SET_DUMPABLE): the system calls by which it asks or waits for the time get the host's (the vDSO does not; run vsyscall as root to cover them)`,
@@ -241,7 +241,7 @@ export class TimeCalls {
 	#answer(stopped: StoppedCall, process: Process): bigint | undefined {
 		const set = answerSet(stopped, { clock: this.#options.clock, readings: this.#readings });
 		if (set !== undefined) return set;
-		if (!process.isCovered || this.#options.clock.current.kind === "host") return undefined;
+		if (!process.isCovered || !this.#options.clock.isAsked) return undefined;
 		const rip = stopped.registers.get("rip");
 		if (isWithin(process.hostCode, rip) && isWithin(process.hostCode, callerAddress(stopped.tid, stopped.registers)))
 			return undefined;
