@@ -125,6 +125,7 @@ export const runFaketime = (request: FaketimeArguments & { kind: "run" }): Promi
 		...spanned(open(), settings),
 		settle: updatedFile === undefined ? undefined : settleInto(updatedFile, files),
 		further: spawned && { command: shellCommand(spawned.command), moments: spawned.moments },
+		pretence: settings.pretence,
 	};
 	sayWarnings(request, settings);
 	return runOn(clock, request.command, {

@@ -63,9 +63,12 @@ const openClock = (text: string, span: Span | undefined): OpenClock => {
 		: during(span, { within: () => courseOf(spec), outside: clockOutside, report: say });
 };
 
+/** What only `vsyscall faketime` asks for. */
+type OfFaketime = Pick<RunOptions, "settle" | "further" | "pretence">;
+
 /** What a run is given by the command line, on a clock that has been opened. */
 const optionsOn = (
-	clock: OpenClock & Pick<RunOptions, "settle" | "further">,
+	clock: OpenClock & OfFaketime,
 	command: readonly string[],
 	flags: Omit<RunFlags, "clock">,
 ): RunOptions => {
@@ -90,7 +93,7 @@ const optionsOn = (
 
 /** Runs a program on a clock that has been opened. */
 export const runOn = async (
-	clock: OpenClock & Pick<RunOptions, "settle" | "further">,
+	clock: OpenClock & OfFaketime,
 	command: readonly string[],
 	flags: Omit<RunFlags, "clock">,
 ): Promise<ExitStatus> => {

@@ -2,6 +2,8 @@
  * The environment variables of faketime, by what becomes of them here (libfaketime's README, releases 0.9.10 to 0.9.12).
  */
 import { faketimeError } from "./error.ts";
+import type { Pretence } from "../syscalls/pretence.ts";
+import { PRETENCE_VARIABLES, pretenceWarnings, readPretence } from "./pretence.ts";
 import { type FakedSpan, readFakedSpan, readSpawned, SPAN_VARIABLES, type Spawned, spanWarnings } from "./span.ts";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -24,6 +26,8 @@ export type FaketimeSettings = {
 	readonly span: FakedSpan | undefined;
 	/** A command of the shell that is started once. */
 	readonly spawned: Spawned | undefined;
+	/** What programs are told beside the time; undefined for nothing. */
+	readonly pretence: Pretence | undefined;
 	/** The timestamp file that is kept up with a clock which programs set. */
 	readonly updatedFile: string | undefined;
 	/** Variables that are set and change nothing here. */
@@ -43,6 +47,7 @@ const READ = new Set([
 	"FAKETIME_SKIP_CMDS",
 	"FAKETIME_UPDATE_TIMESTAMP_FILE",
 	...SPAN_VARIABLES,
+	...PRETENCE_VARIABLES,
 ]);
 /** They ask for what is so anyway: monotonic clocks and the times of files are the host's. */
 const KEPT = new Set(["FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"]);
@@ -64,7 +69,6 @@ const DEBUGGING = /^FAKETIME_DEBUG/;
 
 /** What they ask for would be missed in silence, so they are refused. */
 const REFUSED: ReadonlyMap<string, string> = new Map([
-	["FAKE_UTIME", "the times of files are the host's"],
 	["FAKETIME_FAKEPID", "a clock is faked, and process ids are not"],
 	["FAKERANDOM_SEED", "a clock is faked, and random numbers are not"],
 	["FAKETIME_SAVE_FILE", "readings are not recorded"],
@@ -99,6 +103,7 @@ const warningsOf = (variables: Variables, names: readonly string[]): readonly st
 	const warnings = [
 		...unknown.map((name) => `${name} is no variable of faketime's and is ignored`),
 		...spanWarnings(variables),
+		...pretenceWarnings(variables),
 	];
 	if (!/libfaketime/.test(variables["LD_PRELOAD"] ?? "")) return warnings;
 	return [...warnings, "LD_PRELOAD has libfaketime, which moves the time once more: unset it"];
@@ -123,6 +128,7 @@ export const readFaketimeVariables = (variables: Variables): FaketimeSettings =>
 		skip: namesOf(variables["FAKETIME_SKIP_CMDS"]),
 		span: readFakedSpan(variables),
 		spawned: readSpawned(variables),
+		pretence: readPretence(variables),
 		updatedFile: updatedFile(variables),
 		withoutEffect: names.filter(isNeedless),
 		warnings: warningsOf(variables, names),

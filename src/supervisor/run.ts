@@ -12,6 +12,7 @@ import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { counterFault, readCounterFacts } from "../linux/time-stamp-counter.ts";
 import type { IoUringWay } from "../syscalls/io-uring-way.ts";
+import type { Pretence } from "../syscalls/pretence.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { type HostVdso, kernelVsyscallOffset } from "../vdso/host.ts";
 import { buildImage, type Image, type ImageRequest } from "../vdso/image.ts";
@@ -56,6 +57,8 @@ export interface RunOptions {
 	readonly fastEntry: FastEntry;
 	/** What becomes of the timeouts of io_uring. */
 	readonly ioUring: IoUringWay;
+	/** What programs are told beside the time. @default undefined: nothing but the truth */
+	readonly pretence?: Pretence | undefined;
 	readonly vsyscall: {
 		readonly mode: RequestedMode;
 		/** Call sites of the page are changed when they have trapped. */
@@ -164,13 +167,14 @@ const prepare = async (options: RunOptions): Promise<Prepared> => {
 };
 
 /** What stops the calls that are answered here. */
-const filterFor = (policy: PagePolicy | undefined, ioUring: IoUringWay): Uint8Array =>
+const filterFor = (policy: PagePolicy | undefined, { ioUring, pretence }: RunOptions): Uint8Array =>
 	buildFilter({
 		tracesPageCalls: policy?.tracesCalls ?? false,
 		tracesSegvActions: policy?.tracesSegvActions ?? false,
 		tracesTimeCalls: true,
 		tracesTracers: true,
 		ioUring,
+		pretence,
 		syscallKey: SYSCALL_KEY,
 	});
 
@@ -280,6 +284,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 			clock: settledBy(clock, options.settle),
 			taiSeconds: pageFile.taiSeconds,
 			ioUring: options.ioUring,
+			pretence: options.pretence,
 		},
 		page: policy === undefined ? undefined : { policy, image, clock },
 		mode: options.vsyscall.mode,
@@ -291,11 +296,12 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		observer,
 		jobStop: new JobStop(),
 	});
-	// Nothing is lost without it as long as nobody sets the clock, and the page and rings are the host's.
-	const isFilterOptional = policy === undefined && isHostClock(options) && options.ioUring === "host";
+	// Nothing is lost without it as long as nobody sets the clock, the page and rings are the host's, and nothing is pretended.
+	const isFilterOptional =
+		policy === undefined && isHostClock(options) && options.ioUring === "host" && options.pretence === undefined;
 	const inherited = inheritance({
 		own: descriptors,
-		filter: filterFor(policy, options.ioUring),
+		filter: filterFor(policy, options),
 		isFilterOptional,
 	});
 	const [name = new Uint8Array(0)] = options.command;

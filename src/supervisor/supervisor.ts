@@ -43,7 +43,7 @@ export interface SupervisorOptions
 	/** Told of every process that runs in real time, or whose programs will; without a reason when that is over. */
 	readonly uncovered: (pid: number, reason: string | undefined) => void;
 	/** The filter stops the system calls that mean the wall clock; undefined when it could not be asked for. */
-	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds" | "ioUring"> | undefined;
+	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds" | "ioUring" | "pretence"> | undefined;
 	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
 	readonly page: Pick<PageCallOptions, "policy" | "image" | "clock"> | undefined;
 	/** In a run that counts or traces calls. */

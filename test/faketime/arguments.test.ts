@@ -75,6 +75,7 @@ const settings = (given: Partial<FaketimeSettings>): FaketimeSettings => ({
 	skip: undefined,
 	span: undefined,
 	spawned: undefined,
+	pretence: undefined,
 	updatedFile: undefined,
 	withoutEffect: [],
 	warnings: [],
@@ -208,7 +209,7 @@ for (const [name, variables, expected] of variableRows) {
 	});
 }
 
-const REFUSED = ["FAKE_UTIME FAKETIME_FAKEPID FAKERANDOM_SEED FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE"].flatMap((names) =>
+const REFUSED = ["FAKETIME_FAKEPID FAKERANDOM_SEED FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE"].flatMap((names) =>
 	names.split(" "),
 );
 
