@@ -69,7 +69,6 @@ const DEBUGGING = /^FAKETIME_DEBUG/;
 
 /** What they ask for would be missed in silence, so they are refused. */
 const REFUSED: ReadonlyMap<string, string> = new Map([
-	["FAKETIME_FAKEPID", "a clock is faked, and process ids are not"],
 	["FAKERANDOM_SEED", "a clock is faked, and random numbers are not"],
 	["FAKETIME_SAVE_FILE", "readings are not recorded"],
 	["FAKETIME_LOAD_FILE", "recorded readings are not played back"],
@@ -109,8 +108,11 @@ const warningsOf = (variables: Variables, names: readonly string[]): readonly st
 	return [...warnings, "LD_PRELOAD has libfaketime, which moves the time once more: unset it"];
 };
 
-/** @throws {VsyscallError} ERR_VSYSCALL_FAKETIME when a variable asks for what is not served. */
-export const readFaketimeVariables = (variables: Variables): FaketimeSettings => {
+/**
+ * @param pid the process id that an option gives
+ * @throws {VsyscallError} ERR_VSYSCALL_FAKETIME when a variable asks for what is not served.
+ */
+export const readFaketimeVariables = (variables: Variables, pid?: string): FaketimeSettings => {
 	refuseUnserved(variables);
 	const names = Object.keys(variables)
 		.filter((name) => variables[name] !== undefined)
@@ -128,7 +130,7 @@ export const readFaketimeVariables = (variables: Variables): FaketimeSettings =>
 		skip: namesOf(variables["FAKETIME_SKIP_CMDS"]),
 		span: readFakedSpan(variables),
 		spawned: readSpawned(variables),
-		pretence: readPretence(variables),
+		pretence: readPretence(variables, pid),
 		updatedFile: updatedFile(variables),
 		withoutEffect: names.filter(isNeedless),
 		warnings: warningsOf(variables, names),

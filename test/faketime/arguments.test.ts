@@ -10,6 +10,7 @@ const run = (given: Partial<FaketimeArguments & { kind: "run" }>): FaketimeArgum
 	timestamp: "T",
 	isAdvanced: false,
 	dateProgram: "date",
+	pid: undefined,
 	command: ["prog"],
 	withoutEffect: [],
 	...given,
@@ -23,6 +24,7 @@ const rows: readonly (readonly [name: string, args: string, expected: FaketimeAr
 	["a program that reads dates", "--date-prog gdate T prog", run({ dateProgram: "gdate" })],
 	["what asks for the monotonic clocks to be real", "--exclude-monotonic T prog", run({})],
 	["options without effect", "-m --disable-shm T prog", run({ withoutEffect: ["-m", "--disable-shm"] })],
+	["another process id", "-p 12 T prog", run({ pid: "12" })],
 	["-- before the program", "T -- prog", run({})],
 	["-- in the place of the timestamp", "-- prog", run({ timestamp: undefined })],
 	["-- in the place of the timestamp, once", "-- -- prog", run({ timestamp: undefined, command: ["--", "prog"] })],
@@ -46,11 +48,7 @@ const refusals: readonly (readonly [name: string, args: readonly string[], messa
 	["no program without a timestamp", ["--"], /^there is no program: expected/],
 	["an unknown option", ["-z", "T", "prog"], /^unknown option "-z": expected/],
 	["an unknown long option", ["--rate", "T", "prog"], /^unknown option "--rate": expected/],
-	[
-		"another process id",
-		["-p", "12", "T", "prog"],
-		/^-p is not served: a clock is faked, and process ids are not; leave it out$/,
-	],
+	["a process id that is missing", ["-p"], /^-p needs the id of a process$/],
 	["a date program that is missing", ["--date-prog"], /^--date-prog needs the path of a program/],
 ];
 
@@ -186,6 +184,9 @@ const variableRows: readonly (readonly [name: string, Record<string, string>, Pa
 		{ FAKETIME_SPAWN_SECONDS: "0" },
 		{ warnings: ["FAKETIME_SPAWN_SECONDS without FAKETIME_SPAWN_TARGET starts nothing"] },
 	],
+	["another process id", { FAKETIME_FAKEPID: "0x20" }, { pretence: { fileTimes: false, pid: 32 } }],
+	["an empty one", { FAKETIME_FAKEPID: "" }, {}],
+	["times of files", { FAKE_UTIME: "1", NO_FAKE_STAT: "1" }, { pretence: { fileTimes: true, pid: undefined } }],
 	[
 		"a timestamp file that is kept up",
 		{ FAKETIME_UPDATE_TIMESTAMP_FILE: "1", FAKETIME_TIMESTAMP_FILE: "/t" },
@@ -209,9 +210,7 @@ for (const [name, variables, expected] of variableRows) {
 	});
 }
 
-const REFUSED = ["FAKETIME_FAKEPID FAKERANDOM_SEED FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE"].flatMap((names) =>
-	names.split(" "),
-);
+const REFUSED = ["FAKERANDOM_SEED FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE"].flatMap((names) => names.split(" "));
 
 for (const name of REFUSED) {
 	test(`faketime's variables: ${name} is refused`, () => {
@@ -237,6 +236,12 @@ const faults: readonly (readonly [name: string, Record<string, string>, message:
 		{ FAKETIME_SPAWN_SECONDS: "-2" },
 		/^FAKETIME_SPAWN_SECONDS="-2": expected whole seconds/,
 	],
+	[
+		"a process id that is none",
+		{ FAKETIME_FAKEPID: "self" },
+		/^FAKETIME_FAKEPID="self": expected the id of a process, from 1 to 2147483647$/,
+	],
+	["a process id of no process", { FAKETIME_FAKEPID: "0" }, /^FAKETIME_FAKEPID="0": expected the id of a process/],
 	[
 		"a file to keep up that has no name",
 		{ FAKETIME_UPDATE_TIMESTAMP_FILE: "1" },

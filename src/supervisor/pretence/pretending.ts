@@ -4,6 +4,7 @@ import type { Pretence } from "../../syscalls/pretence.ts";
 import { type PretendedCall, pretendedRules } from "../../syscalls/pretended-calls.ts";
 import type { Architecture } from "../../syscalls/time-calls.ts";
 import type { StoppedCall } from "../time-calls/stopped-call.ts";
+import { answerOwnPid, nameRealPid } from "./own-pid.ts";
 import { FileTimes, type FileTimesOptions } from "./file-times.ts";
 
 export interface PretendingOptions extends FileTimesOptions {
@@ -23,18 +24,30 @@ const callsOf = (architecture: Architecture, pretence: Pretence): ReadonlyMap<nu
 export class Pretending {
 	readonly #calls: Readonly<Record<Architecture, ReadonlyMap<number, PretendedCall>>>;
 	readonly #fileTimes: FileTimes;
+	readonly #options: PretendingOptions;
 
 	constructor(options: PretendingOptions) {
 		const { pretence } = options;
+		this.#options = options;
 		this.#calls = { "x86-64": callsOf("x86-64", pretence), i386: callsOf("i386", pretence) };
 		this.#fileTimes = new FileTimes(options);
 	}
 
 	/** A call that the filter has stopped. The task is resumed. */
-	stopped(stopped: StoppedCall, { isCovered }: Caller): void {
+	stopped(stopped: StoppedCall, { isCovered, process }: Caller): void {
 		const number = Number(BigInt.asIntN(32, stopped.registers.get("orig_rax")));
 		const call = this.#calls[stopped.architecture].get(number);
-		if (call === undefined || !isCovered) resume(stopped.tid, 0);
-		else this.#fileTimes.stopped(stopped, call);
+		switch (call?.kind) {
+			case "file times":
+				if (isCovered) return this.#fileTimes.stopped(stopped, call);
+				break;
+			case "own pid":
+				return answerOwnPid(stopped, call);
+			case "pid":
+				return nameRealPid(stopped, { call, process, calls: this.#options.calls });
+			case undefined:
+				break;
+		}
+		resume(stopped.tid, 0);
 	}
 }
