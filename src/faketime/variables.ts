@@ -69,7 +69,6 @@ const DEBUGGING = /^FAKETIME_DEBUG/;
 
 /** What they ask for would be missed in silence, so they are refused. */
 const REFUSED: ReadonlyMap<string, string> = new Map([
-	["FAKERANDOM_SEED", "a clock is faked, and random numbers are not"],
 	["FAKETIME_SAVE_FILE", "readings are not recorded"],
 	["FAKETIME_LOAD_FILE", "recorded readings are not played back"],
 ]);

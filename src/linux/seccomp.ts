@@ -241,9 +241,10 @@ const rulesFor = (architecture: Architecture, options: FilterOptions): readonly 
 		}
 	}
 	rules.push(...ioUringRules(options.ioUring ?? "host", IO_URING_CALL[architecture]));
-	for (const { number, tests } of pretendedRules(architecture, options.pretence)) {
+	for (const { number, tests, keyArgument } of pretendedRules(architecture, options.pretence)) {
 		const reason = PRETENDED_CALL[architecture];
-		rules.push(...tests.map((all) => ({ number, tests: all.map(testLines), reason })));
+		const key = keyTest(keyArgument, options.syscallKey);
+		rules.push(...tests.map((all) => ({ number, tests: [...all.map(testLines), ...key], reason })));
 	}
 	if (!options.tracesTimeCalls) return rules;
 	const reason = TIME_CALL[architecture];

@@ -131,8 +131,16 @@ const entryForm = (entry: FastEntry, { vdso, bytes }: HostImage): EntryForm => {
 	return entry === "auto" ? hostEntryForm(bytes.subarray(kernelVsyscall)) : entry;
 };
 
-const prepare = async (options: RunOptions): Promise<Prepared> => {
+/** The host without the function that makes random bytes in the process itself, where they are to be those of a seed. */
+const hostFor = ({ pretence }: RunOptions): HostImage => {
 	const host = readHostImage();
+	if (pretence?.seed === undefined) return host;
+	const functions = host.vdso.functions.filter(({ name }) => !name.endsWith("getrandom"));
+	return { ...host, vdso: { ...host.vdso, functions } };
+};
+
+const prepare = async (options: RunOptions): Promise<Prepared> => {
+	const host = hostFor(options);
 	checkReads(options.reads, host.vdso);
 	await checkFastEntry(options.fastEntry);
 	const policy = decidePolicy({

@@ -4,4 +4,6 @@ export interface Pretence {
 	readonly fileTimes?: boolean;
 	/** The id that every process has by its own account: 1 or more. @default undefined: the real one */
 	readonly pid?: number | undefined;
+	/** What getrandom is answered from, of 64 bits. @default undefined: random bytes */
+	readonly seed?: bigint | undefined;
 }

@@ -33,13 +33,22 @@ export interface PidCall {
 	readonly arguments: readonly number[];
 }
 
-export type PretendedCall = FileTimesCall | OwnPidCall | PidCall;
+/** getrandom(2). */
+export interface RandomCall {
+	readonly kind: "random";
+	/** Of 64 bits. */
+	readonly seed: bigint;
+}
+
+export type PretendedCall = FileTimesCall | OwnPidCall | PidCall | RandomCall;
 
 /** A call, and when it is stopped: where all tests of one of the lists are passed. */
 export interface PretendedRule {
 	readonly number: number;
 	readonly call: PretendedCall;
 	readonly tests: readonly (readonly ArgumentTest[])[];
+	/** An argument that the kernel does not look at: with the key there the call passes. */
+	readonly keyArgument?: number;
 }
 
 const FILE_TIMES: Readonly<Record<Architecture, readonly (readonly [number, Omit<FileTimesCall, "kind">])[]>> = {
@@ -123,7 +132,7 @@ const PID_CALLS: Readonly<Record<string, PidRow>> = {
 const namesOf = (pid: number): readonly number[] => (pid === 1 ? [1] : [pid, -pid]);
 
 const pidRules = (architecture: Architecture, pid: number): readonly PretendedRule[] => [
-	{ number: NUMBERS[architecture].getpid, call: { kind: "own pid", pid }, tests: [[]] },
+	{ number: NUMBERS[architecture].getpid, call: { kind: "own pid", pid }, tests: [[]], keyArgument: 0 },
 	...Object.values(PID_CALLS).flatMap(({ numbers, arguments: args, where }): readonly PretendedRule[] => {
 		const number = numbers[architecture];
 		if (number === undefined) return [];
@@ -135,11 +144,20 @@ const pidRules = (architecture: Architecture, pid: number): readonly PretendedRu
 	}),
 ];
 
+const GETRANDOM: Readonly<Record<Architecture, number>> = { "x86-64": 318, i386: 355 };
+
+const randomRule = (architecture: Architecture, seed: bigint): PretendedRule => ({
+	number: GETRANDOM[architecture],
+	call: { kind: "random", seed },
+	tests: [[]],
+});
+
 /** The calls that a pretence is about: none where there is none. */
-export const pretendedRules = (
-	architecture: Architecture,
-	pretence: Pretence | undefined,
-): readonly PretendedRule[] => [
-	...(pretence?.fileTimes === true ? fileTimesRules(architecture) : []),
-	...(pretence?.pid === undefined ? [] : pidRules(architecture, pretence.pid)),
-];
+export const pretendedRules = (architecture: Architecture, pretence: Pretence = {}): readonly PretendedRule[] => {
+	const { fileTimes = false, pid, seed } = pretence;
+	return [
+		...(fileTimes ? fileTimesRules(architecture) : []),
+		...(pid === undefined ? [] : pidRules(architecture, pid)),
+		...(seed === undefined ? [] : [randomRule(architecture, seed)]),
+	];
+};

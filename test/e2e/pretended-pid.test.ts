@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { build, type Toolchain } from "../helpers/fixtures.ts";
 import { has, isRoot } from "../helpers/requirements.ts";
-import { assertNothingLeft, native, startVsyscall, vsyscall } from "../helpers/vsyscall.ts";
+import { assertNothingLeft, CLI, native, startVsyscall, vsyscall } from "../helpers/vsyscall.ts";
 
 const TIMEOUT = { timeout: 120_000 };
 const HOME = { HOME: "/nonexistent" };
@@ -71,6 +71,15 @@ print(os.getpid()); os.kill(1, signal.SIGTERM); print(os.getpgid(1) == os.getpgi
 		const command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", "date +%Y; echo $$"];
 		const { stdout, stderr } = await vsyscall(["faketime", "-p", String(PID), ...CLOCK, ...command], { env: HOME });
 		assert.deepEqual([stdout, stderr], [`2037\n${PID}\n`, ""]);
+	});
+
+	test("in a run inside of it, which knows its own id, and has another pretence or none", TIMEOUT, async () => {
+		const outer = ["faketime", "-p", String(PID), ...CLOCK, process.execPath, CLI];
+		const script = "kill -0 $$ && date +%Y; echo $$; readlink /proc/$$/exe > /dev/null && echo real";
+		const none = await vsyscall([...outer, "run", "--", "sh", "-c", script], { env: HOME });
+		assert.match(none.stdout, /^2037\n\d+\nreal\n$/, none.stderr);
+		const another = await vsyscall([...outer, "faketime", "-p", "77", "--", "sh", "-c", script], { env: HOME });
+		assert.match(another.stdout, /^2037\n77\n/, another.stderr);
 	});
 
 	test("by many threads and processes at the same time", TIMEOUT, async () => {

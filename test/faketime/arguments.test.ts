@@ -184,9 +184,32 @@ const variableRows: readonly (readonly [name: string, Record<string, string>, Pa
 		{ FAKETIME_SPAWN_SECONDS: "0" },
 		{ warnings: ["FAKETIME_SPAWN_SECONDS without FAKETIME_SPAWN_TARGET starts nothing"] },
 	],
-	["another process id", { FAKETIME_FAKEPID: "0x20" }, { pretence: { fileTimes: false, pid: 32 } }],
+	["another process id", { FAKETIME_FAKEPID: "0x20" }, { pretence: { fileTimes: false, pid: 32, seed: undefined } }],
 	["an empty one", { FAKETIME_FAKEPID: "" }, {}],
-	["times of files", { FAKE_UTIME: "1", NO_FAKE_STAT: "1" }, { pretence: { fileTimes: true, pid: undefined } }],
+	["a seed", { FAKERANDOM_SEED: "0x1F" }, { pretence: { fileTimes: false, pid: undefined, seed: 31n } }],
+	[
+		"a seed that is too large",
+		{ FAKERANDOM_SEED: "0xffffffffffffffff" },
+		{
+			pretence: { fileTimes: false, pid: undefined, seed: 2n ** 63n - 1n },
+			warnings: [
+				"FAKERANDOM_SEED=0xffffffffffffffff is out of the range of 64 bits with a sign, and taken for 9223372036854775807",
+			],
+		},
+	],
+	[
+		"a seed of nothing",
+		{ FAKERANDOM_SEED: "0" },
+		{
+			pretence: { fileTimes: false, pid: undefined, seed: 0n },
+			warnings: ["FAKERANDOM_SEED=0 gives nothing but zeros"],
+		},
+	],
+	[
+		"times of files",
+		{ FAKE_UTIME: "1", NO_FAKE_STAT: "1" },
+		{ pretence: { fileTimes: true, pid: undefined, seed: undefined } },
+	],
 	[
 		"a timestamp file that is kept up",
 		{ FAKETIME_UPDATE_TIMESTAMP_FILE: "1", FAKETIME_TIMESTAMP_FILE: "/t" },
@@ -210,7 +233,7 @@ for (const [name, variables, expected] of variableRows) {
 	});
 }
 
-const REFUSED = ["FAKERANDOM_SEED FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE"].flatMap((names) => names.split(" "));
+const REFUSED = ["FAKETIME_SAVE_FILE", "FAKETIME_LOAD_FILE"];
 
 for (const name of REFUSED) {
 	test(`faketime's variables: ${name} is refused`, () => {
@@ -240,6 +263,11 @@ const faults: readonly (readonly [name: string, Record<string, string>, message:
 		"a process id that is none",
 		{ FAKETIME_FAKEPID: "self" },
 		/^FAKETIME_FAKEPID="self": expected the id of a process, from 1 to 2147483647$/,
+	],
+	[
+		"a seed that is no number",
+		{ FAKERANDOM_SEED: "42x" },
+		/^FAKERANDOM_SEED="42x": expected a whole number of 64 bits/,
 	],
 	["a process id of no process", { FAKETIME_FAKEPID: "0" }, /^FAKETIME_FAKEPID="0": expected the id of a process/],
 	[

@@ -4,6 +4,7 @@ import { readHostImage } from "../../linux/host-vdso.ts";
 import { hostVdsoRange } from "../../linux/maps.ts";
 import { type Call, keyOfCall } from "../../observation/calls.ts";
 import { type OwnFunction, SYSCALLS } from "../../vdso/host.ts";
+import { ownPid } from "../../linux/own-pid.ts";
 
 const isOwn = (name: string): name is OwnFunction => name in SYSCALLS;
 
@@ -23,7 +24,7 @@ const argumentsOf = (name: OwnFunction, clock: number): readonly [CostArgument, 
 
 export class Costs {
 	readonly #host = readHostImage().vdso.functions;
-	readonly #start = hostVdsoRange(process.pid)?.start;
+	readonly #start = hostVdsoRange(ownPid())?.start;
 	readonly #known = new Map<string, number>();
 
 	/** Nanoseconds of one call; undefined for those that are not measured. A call of the page costs what the vDSO's function does. */

@@ -135,6 +135,7 @@ export class TimeCalls {
 		this.#rearming.exec(tid);
 		this.#timers.exec(tid);
 		this.#ioUring?.exec(tid);
+		this.#pretending?.exec(tid);
 		this.#processes.delete(tid);
 	}
 
@@ -146,6 +147,7 @@ export class TimeCalls {
 	forked(parent: number, child: number): void {
 		const id = this.#options.processOf(parent);
 		this.#timers.forked(id, child);
+		this.#pretending?.forked(id, child);
 		const process = this.#processes.get(id);
 		if (process !== undefined) this.#processes.set(child, process);
 	}
@@ -154,6 +156,7 @@ export class TimeCalls {
 		this.#followed.ended(tid);
 		this.#timers.ended(tid);
 		this.#ioUring?.ended(tid);
+		this.#pretending?.ended(tid);
 		this.#processes.delete(tid);
 		this.#rearming.ended(tid);
 	}
@@ -198,7 +201,6 @@ export class TimeCalls {
 			const { isCovered } = this.#processOf(tid);
 			this.#pretending.stopped(stopped, { process: this.#options.processOf(tid), isCovered });
 		}
-		if (stopped.isClosed()) this.#reportClosed(tid);
 	}
 
 	/** A syscall-stop. @returns whether it was the exit of a call that is followed; then the task has been resumed */
