@@ -90,9 +90,11 @@ interface Prepared {
 	readonly descriptors: readonly number[];
 }
 
-/** Whether the time of the run is and stays the host's. */
-const isHostClock = ({ clock, source }: RunOptions): boolean =>
-	"kind" in clock && clock.kind === "host" && source === undefined;
+/** Whether the time of the run is and stays the host's, and nobody counts who reads it. */
+const isHostClock = ({ clock, source, further }: RunOptions): boolean => {
+	const isCounted = further?.moments.some((moment) => "reads" in moment) === true;
+	return "kind" in clock && clock.kind === "host" && source === undefined && !isCounted;
+};
 
 /** @throws {VsyscallError} ERR_VSYSCALL_READS when the counter of this host cannot be read without order. */
 const checkReads = (reads: Reads, { fine }: HostVdso): void => {
