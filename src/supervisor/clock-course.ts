@@ -44,9 +44,10 @@ export const during = ({ begins, ends, length }: Span, { within, outside, report
 			stop = undefined;
 		};
 		const end = (): void => {
-			callOff();
+			// First of all: a clock that waits for no read any more is shown to everybody.
 			if (state === "within") clock.set(outside());
 			state = "behind";
+			callOff();
 		};
 		const enter = (course: ClockCourse): void => {
 			state = "within";
