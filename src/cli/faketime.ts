@@ -35,6 +35,7 @@ there. With -- in its place it comes from FAKETIME, FAKETIME_TIMESTAMP_FILE,
 Options:
   -f                   TIMESTAMP is in faketime's own forms:
                        '@2030-01-01 00:00:00', '+30d', '-2h', '+1y i2'
+  -p PID               the process id that programs are told
   --date-prog PATH     a program that reads dates as GNU date does
   -m, --disable-shm, --exclude-monotonic
                        accepted; nothing here depends on them
@@ -110,7 +111,7 @@ const shellCommand = (text: string): ProgramCommand => ({
 /** Runs a program as faketime would. */
 export const runFaketime = (request: FaketimeArguments & { kind: "run" }): Promise<ExitStatus> => {
 	checkHost();
-	const settings = readFaketimeVariables(process.env);
+	const settings = readFaketimeVariables(process.env, request.pid);
 	const { only, skip, spawned, updatedFile } = settings;
 	const inOwnForm = (text: string): ClockCourse =>
 		courseOfClock(readFaketimeTimestamp(text, { ...settings, now: hostRealtime() }));
@@ -124,7 +125,8 @@ export const runFaketime = (request: FaketimeArguments & { kind: "run" }): Promi
 	const clock = {
 		...spanned(open(), settings),
 		settle: updatedFile === undefined ? undefined : settleInto(updatedFile, files),
-		further: spawned && { command: shellCommand(spawned.command), delay: spawned.delay },
+		further: spawned && { command: shellCommand(spawned.command), moments: spawned.moments },
+		pretence: settings.pretence,
 	};
 	sayWarnings(request, settings);
 	return runOn(clock, request.command, {

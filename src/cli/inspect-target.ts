@@ -15,6 +15,7 @@ import { hostRealtime } from "../linux/host-vdso.ts";
 import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
 import { readKernelImage32 } from "../linux/kernel-image32.ts";
 import { withFile } from "../linux/open-file.ts";
+import { ownPid } from "../linux/own-pid.ts";
 import { lookAtProcess } from "../linux/process-view.ts";
 import { readTimeNamespace } from "../linux/time-namespace.ts";
 import { readVvarPages } from "../linux/vvar-pages.ts";
@@ -68,7 +69,7 @@ const hostKernelEntry = (): Layer["kernelEntry"] => {
 
 /** The kernel's layer as it is in this process, also when this process is one of a run. */
 export const inspectHost = (): Report =>
-	lookAtProcess(process.pid, (view) => {
+	lookAtProcess(ownPid(), (view) => {
 		const image = view.mappings.find(isHostImage)?.start;
 		return {
 			target: { kind: "host" },
@@ -77,7 +78,7 @@ export const inspectHost = (): Report =>
 			memory: view.memory,
 			clockTime: undefined,
 			vvar: readVvar(),
-			timeNamespace: timeNamespaceOf(process.pid),
+			timeNamespace: timeNamespaceOf(ownPid()),
 			hostVsyscall: probeHostVsyscall(),
 		};
 	});

@@ -70,8 +70,11 @@ const runCommand = program
 			"the time that it sees, for example @2038-01-19T03:14:07Z, +30d, '+1y frozen'",
 		).default("host"),
 	)
-	.option("--after <duration>", "the clock is the host's for so long, and only then what --clock says")
-	.option("--for <duration>", "after so long on the clock it is the host's again")
+	.option(
+		"--after <duration>",
+		"the clock is the host's for so long, or so many reads, and only then what --clock says",
+	)
+	.option("--for <duration>", "after so long, or so many reads, on the clock it is the host's again")
 	.option("--only <names>", "only programs of these names, separated by commas, are on the clock")
 	.option("--skip <names>", "programs of these names run in real time")
 	.addOption(

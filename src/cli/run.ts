@@ -4,11 +4,12 @@ import { ClockFile } from "../clock-file/clock-file.ts";
 import { neither } from "../clock-file/clock-file-error.ts";
 import { isClockName } from "../clock-file/clock-name.ts";
 import type { WallClock } from "../clock/clock.ts";
+import type { Span } from "../clock/span.ts";
 import { type ClockSpec, followedFile, parseClockSpec } from "../clock/spec.ts";
 import { checkHost } from "../linux/host-check.ts";
 import { inheritedArguments } from "../linux/inherited-state.ts";
 import type { ExitStatus } from "../supervisor/exit-status.ts";
-import { type ClockCourse, during, type Span } from "../supervisor/clock-course.ts";
+import { type ClockCourse, during } from "../supervisor/clock-course.ts";
 import { follow } from "../supervisor/followed-file.ts";
 import { run, type RunOptions } from "../supervisor/run.ts";
 import { parseSelection, type SelectionLists } from "../supervisor/selection.ts";
@@ -62,9 +63,12 @@ const openClock = (text: string, span: Span | undefined): OpenClock => {
 		: during(span, { within: () => courseOf(spec), outside: clockOutside, report: say });
 };
 
+/** What only `vsyscall faketime` asks for. */
+type OfFaketime = Pick<RunOptions, "settle" | "further" | "pretence">;
+
 /** What a run is given by the command line, on a clock that has been opened. */
 const optionsOn = (
-	clock: OpenClock & Pick<RunOptions, "settle" | "further">,
+	clock: OpenClock & OfFaketime,
 	command: readonly string[],
 	flags: Omit<RunFlags, "clock">,
 ): RunOptions => {
@@ -89,7 +93,7 @@ const optionsOn = (
 
 /** Runs a program on a clock that has been opened. */
 export const runOn = async (
-	clock: OpenClock & Pick<RunOptions, "settle" | "further">,
+	clock: OpenClock & OfFaketime,
 	command: readonly string[],
 	flags: Omit<RunFlags, "clock">,
 ): Promise<ExitStatus> => {

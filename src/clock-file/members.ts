@@ -9,6 +9,7 @@
  */
 import { appendFileSync, readdirSync, rmSync } from "node:fs";
 import { hasIoUring } from "../linux/open-rings.ts";
+import { ownPid } from "../linux/own-pid.ts";
 import { isOwnProc, readCommand, readStartTime, readStatusField, readText } from "../linux/proc-file.ts";
 import type { ClockFile } from "./clock-file.ts";
 
@@ -132,7 +133,7 @@ export const noteUncovered = (clock: ClockFile, pid: number, reason: string | un
 	append(clock, pid, reason === undefined ? {} : { reason });
 
 /** Notes that the timeouts of io_uring are on the clock in processes that this process traces. */
-export const noteFollower = (clock: ClockFile): void => append(clock, process.pid, { follows: "io_uring" });
+export const noteFollower = (clock: ClockFile): void => append(clock, ownPid(), { follows: "io_uring" });
 
 /** To be called when the clock is removed. */
 export const forgetUncovered = (clock: ClockFile): void => rmSync(notesPath(clock), { force: true });

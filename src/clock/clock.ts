@@ -32,7 +32,7 @@ export type WallClock =
 	 * going on.
 	 */
 	| { readonly kind: "drift"; readonly hostAnchor: Nanoseconds; readonly at: Nanoseconds; readonly rate: bigint }
-	/** The n-th read, counted from 0, gets at + n * by. Who answers the reads counts them. */
+	/** The n-th read, counted from 0, gets at + n * by. Who answers the reads counts them; by 0 he knows the clock, too. */
 	| { readonly kind: "step"; readonly at: Nanoseconds; readonly by: Nanoseconds };
 
 /** What a clock is anchored to. */

@@ -23,6 +23,7 @@ export const formatWallClock = (clock: WallClock): string => {
 		case "drift":
 			return `drift=${formatDrift(driftOfRate(clock.rate))}`;
 		case "step":
+			if (clock.by === 0n) return `@${isoInstant(clock.at)} while reads are counted`;
 			return `@${isoInstant(clock.at)} step=${formatDuration({ sign: 1, months: 0n, exact: clock.by }).slice(1)}`;
 	}
 };

@@ -20,12 +20,13 @@ export type FaketimeArguments =
 			/** The program that reads the other timestamps, as `date -d` does. */
 			readonly dateProgram: string;
 			readonly command: readonly string[];
+			/** The process id that programs are to be told. */
+			readonly pid: string | undefined;
 			/** Options that change nothing here. */
 			readonly withoutEffect: readonly string[];
 	  };
 
 const USAGE = "expected [OPTIONS] TIMESTAMP PROGRAM [ARGUMENT...], for example faketime -f '+30d' date";
-const PRETENDED_PID = "-p is not served: a clock is faked, and process ids are not; leave it out";
 
 /** These work around the mechanism of preloading, or ask for what is so anyway: the monotonic clocks stay the host's. */
 const NEEDLESS = new Set(["-m", "--disable-shm"]);
@@ -33,18 +34,26 @@ const KEPT = new Set(["--exclude-monotonic"]);
 
 const readOptions = (
 	args: readonly string[],
-): { index: number; isAdvanced: boolean; dateProgram: string; withoutEffect: string[] } => {
-	const options = { index: 0, isAdvanced: false, dateProgram: "date", withoutEffect: [] as string[] };
+): Omit<FaketimeArguments & { kind: "run" }, "kind" | "timestamp" | "command"> & { index: number } => {
+	const options = {
+		index: 0,
+		isAdvanced: false,
+		dateProgram: "date",
+		pid: undefined as string | undefined,
+		withoutEffect: [] as string[],
+	};
+	const valueOf = (option: string, what: string): string => {
+		options.index++;
+		const value = args[options.index];
+		if (value === undefined) throw faketimeError(`${option} needs ${what}`);
+		return value;
+	};
 	for (; options.index < args.length; options.index++) {
 		const option = args[options.index] ?? "";
 		if (option === "-f") options.isAdvanced = true;
-		else if (option === "--date-prog") {
-			options.index++;
-			const program = args[options.index];
-			if (program === undefined) throw faketimeError("--date-prog needs the path of a program");
-			options.dateProgram = program;
-		} else if (NEEDLESS.has(option)) options.withoutEffect.push(option);
-		else if (option === "-p") throw faketimeError(PRETENDED_PID);
+		else if (option === "--date-prog") options.dateProgram = valueOf(option, "the path of a program");
+		else if (option === "-p") options.pid = valueOf(option, "the id of a process");
+		else if (NEEDLESS.has(option)) options.withoutEffect.push(option);
 		else if (!KEPT.has(option)) break;
 	}
 	return options;

@@ -2,14 +2,9 @@
  * The environment variables of faketime, by what becomes of them here (libfaketime's README, releases 0.9.10 to 0.9.12).
  */
 import { faketimeError } from "./error.ts";
-import {
-	type FakedSpan,
-	readFakedSpan,
-	readSpawned,
-	SECONDS_VARIABLES,
-	secondsWarnings,
-	type Spawned,
-} from "./seconds.ts";
+import type { Pretence } from "../syscalls/pretence.ts";
+import { PRETENCE_VARIABLES, pretenceWarnings, readPretence } from "./pretence.ts";
+import { type FakedSpan, readFakedSpan, readSpawned, SPAN_VARIABLES, type Spawned, spanWarnings } from "./span.ts";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -31,6 +26,8 @@ export type FaketimeSettings = {
 	readonly span: FakedSpan | undefined;
 	/** A command of the shell that is started once. */
 	readonly spawned: Spawned | undefined;
+	/** What programs are told beside the time; undefined for nothing. */
+	readonly pretence: Pretence | undefined;
 	/** The timestamp file that is kept up with a clock which programs set. */
 	readonly updatedFile: string | undefined;
 	/** Variables that are set and change nothing here. */
@@ -49,7 +46,8 @@ const READ = new Set([
 	"FAKETIME_ONLY_CMDS",
 	"FAKETIME_SKIP_CMDS",
 	"FAKETIME_UPDATE_TIMESTAMP_FILE",
-	...SECONDS_VARIABLES,
+	...SPAN_VARIABLES,
+	...PRETENCE_VARIABLES,
 ]);
 /** They ask for what is so anyway: monotonic clocks and the times of files are the host's. */
 const KEPT = new Set(["FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"]);
@@ -69,15 +67,8 @@ const NEEDLESS = new Set([
 ]);
 const DEBUGGING = /^FAKETIME_DEBUG/;
 
-const NOT_COUNTED = "calls are not counted, as reading the clock is none; the variables with SECONDS are served";
 /** What they ask for would be missed in silence, so they are refused. */
 const REFUSED: ReadonlyMap<string, string> = new Map([
-	["FAKETIME_START_AFTER_NUMCALLS", NOT_COUNTED],
-	["FAKETIME_STOP_AFTER_NUMCALLS", NOT_COUNTED],
-	["FAKETIME_SPAWN_NUMCALLS", NOT_COUNTED],
-	["FAKE_UTIME", "the times of files are the host's"],
-	["FAKETIME_FAKEPID", "a clock is faked, and process ids are not"],
-	["FAKERANDOM_SEED", "a clock is faked, and random numbers are not"],
 	["FAKETIME_SAVE_FILE", "readings are not recorded"],
 	["FAKETIME_LOAD_FILE", "recorded readings are not played back"],
 ]);
@@ -89,13 +80,9 @@ const namesOf = (list: string | undefined): string | undefined =>
 /** Unset, empty, or switched off. */
 const isOff = (value: string | undefined): boolean => value === undefined || value === "" || value === "0";
 
-/** -1 is what counts of calls are when they count nothing; a stop after 0 calls is one. */
-const isRefused = (name: string, value: string | undefined): boolean =>
-	name === "FAKETIME_STOP_AFTER_NUMCALLS" && value === "0" ? true : !isOff(value) && value !== "-1";
-
 const refuseUnserved = (variables: Variables): void => {
 	for (const [name, reason] of REFUSED) {
-		if (isRefused(name, variables[name])) throw faketimeError(`${name} is not served: ${reason}; unset it`);
+		if (!isOff(variables[name])) throw faketimeError(`${name} is not served: ${reason}; unset it`);
 	}
 };
 
@@ -113,14 +100,18 @@ const warningsOf = (variables: Variables, names: readonly string[]): readonly st
 	const unknown = names.filter((name) => name.startsWith("FAKETIME") && !isKnown(name) && !isNeedless(name));
 	const warnings = [
 		...unknown.map((name) => `${name} is no variable of faketime's and is ignored`),
-		...secondsWarnings(variables),
+		...spanWarnings(variables),
+		...pretenceWarnings(variables),
 	];
 	if (!/libfaketime/.test(variables["LD_PRELOAD"] ?? "")) return warnings;
 	return [...warnings, "LD_PRELOAD has libfaketime, which moves the time once more: unset it"];
 };
 
-/** @throws {VsyscallError} ERR_VSYSCALL_FAKETIME when a variable asks for what is not served. */
-export const readFaketimeVariables = (variables: Variables): FaketimeSettings => {
+/**
+ * @param pid the process id that an option gives
+ * @throws {VsyscallError} ERR_VSYSCALL_FAKETIME when a variable asks for what is not served.
+ */
+export const readFaketimeVariables = (variables: Variables, pid?: string): FaketimeSettings => {
 	refuseUnserved(variables);
 	const names = Object.keys(variables)
 		.filter((name) => variables[name] !== undefined)
@@ -138,6 +129,7 @@ export const readFaketimeVariables = (variables: Variables): FaketimeSettings =>
 		skip: namesOf(variables["FAKETIME_SKIP_CMDS"]),
 		span: readFakedSpan(variables),
 		spawned: readSpawned(variables),
+		pretence: readPretence(variables, pid),
 		updatedFile: updatedFile(variables),
 		withoutEffect: names.filter(isNeedless),
 		warnings: warningsOf(variables, names),

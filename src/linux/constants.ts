@@ -10,6 +10,7 @@ export const SYS_ioctl = 16;
 export const SYS_sched_yield = 24;
 export const SYS_pread64 = 17;
 export const SYS_pwrite64 = 18;
+export const SYS_getpid = 39;
 export const SYS_kill = 62;
 export const SYS_clone = 56;
 export const SYS_wait4 = 61;

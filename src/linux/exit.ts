@@ -2,6 +2,7 @@
 import { constants } from "node:os";
 import { RLIMIT_CORE, SYS_kill, SYS_prlimit64 } from "./constants.ts";
 import { addressOf, sigaction, syscallResult } from "./ffi.ts";
+import { ownPid } from "./own-pid.ts";
 
 /** sizeof(struct sigaction) of the C library: handler, 128 bytes of mask, flags, restorer. All zeros is SIG_DFL. */
 const SIGACTION_SIZE = 152;
@@ -16,5 +17,5 @@ export const dieOf = (signal: number): void => {
 	const action = new Uint8Array(SIGACTION_SIZE);
 	// V8 handles SIGSEGV, libuv what JavaScript listens to: back to the default.
 	sigaction(signal, addressOf(action), 0n);
-	syscallResult(SYS_kill, process.pid, signal);
+	syscallResult(SYS_kill, ownPid(), signal);
 };

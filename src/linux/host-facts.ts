@@ -1,6 +1,7 @@
 /** The facts about this host that `vsyscall doctor` judges: found by trying where that is possible. */
 import type { HostFacts } from "../doctor/host-checks.ts";
 import { STT_FUNC } from "../elf/constants.ts";
+import { ownPid } from "./own-pid.ts";
 import { readElf } from "../elf/reader.ts";
 import { verifyImage } from "../elf/verify.ts";
 import { spaceOf } from "../inspect/address-space.ts";
@@ -34,9 +35,9 @@ const isSealed = (): boolean | undefined => {
 const obstacle = (isInRun: boolean): string | undefined => {
 	if (isInRun) return undefined;
 	const errno = probeTracing();
-	const isTraced = Number(readStatusField(process.pid, "TracerPid") ?? 0) > 0;
+	const isTraced = Number(readStatusField(ownPid(), "TracerPid") ?? 0) > 0;
 	if (errno === 0 && !isTraced) return undefined;
-	return tracingObstacle(process.pid, errno);
+	return tracingObstacle(ownPid(), errno);
 };
 
 const entry32 = (): string | undefined => {

@@ -4,6 +4,7 @@
  */
 import { Assembler } from "../asm/assembler.ts";
 import { memory } from "../asm/operands.ts";
+import { ownPid } from "./own-pid.ts";
 import { eax, edi, edx, esi, r10d, r8d, rax, rbx, rdx, rsi } from "../asm/registers.ts";
 import { setU16, setU64 } from "../bytes.ts";
 import { readElf } from "../elf/reader.ts";
@@ -63,7 +64,7 @@ export interface FilterProbe {
 
 /** The kernel's image as it is mapped in our own memory; undefined where there is none. */
 export const ownHostImage = (): { readonly address: bigint; readonly bytes: Uint8Array } | undefined => {
-	const range = hostVdsoRange(process.pid);
+	const range = hostVdsoRange(ownPid());
 	if (range === undefined) return undefined;
 	return { address: range.start, bytes: viewMemory(range.start, Number(range.end - range.start)).slice() };
 };

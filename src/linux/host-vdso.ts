@@ -6,6 +6,7 @@
  * of 32-bit processes is read from one of them; the data page is the same one, at another distance.
  */
 import * as elf from "../elf/constants.ts";
+import { ownPid } from "./own-pid.ts";
 import { readElf } from "../elf/reader.ts";
 import type { HostFunction, HostVdso } from "../vdso/host.ts";
 import { TIMEZONE_SIZE } from "../syscalls/time-structures.ts";
@@ -42,7 +43,7 @@ const hasRdpid = (): boolean => hasFlag(readCpuinfo(), "rdpid");
 /** Where the kernel's vDSO is, in our own memory; 0 when there is none. Inside of a run, the auxiliary vector leads to that run's. */
 const kernelImage = (): bigint => {
 	if (outerPage() === undefined) return ownAuxv(linux.AT_SYSINFO_EHDR);
-	return hostVdsoRange(process.pid)?.start ?? 0n;
+	return hostVdsoRange(ownPid())?.start ?? 0n;
 };
 
 /** Looks at the host once. */
@@ -75,7 +76,7 @@ export const readHostImageOf = (tid: number, address: bigint, own: HostImage): H
 		return bytes;
 	};
 	const bytes = read(lengthOfImage(read(HEADERS_READ)));
-	const [distance, ownDistance] = [hostDataDistance(tid), hostDataDistance(process.pid)];
+	const [distance, ownDistance] = [hostDataDistance(tid), hostDataDistance(ownPid())];
 	const isKnown = distance !== undefined && ownDistance !== undefined;
 	const clocks = isKnown ? movedClocks(own.vdso, distance - ownDistance) : UNKNOWN_CLOCKS;
 	return {

@@ -9,6 +9,7 @@ import { ByteReader } from "../bytes.ts";
 import { MAGIC, PAGE, PAGE_SIZE } from "../vvar/layout.ts";
 import { AT_SYSINFO_EHDR } from "./constants.ts";
 import { ownAuxv, viewMemory } from "./ffi.ts";
+import { ownPid } from "./own-pid.ts";
 import { readMemory } from "./remote-memory.ts";
 
 /** The program headers of a vDSO follow its ELF header. */
@@ -29,6 +30,6 @@ export const outerPage = (): Uint8Array | undefined => {
 	if (image === 0n) return undefined;
 	const page = new Uint8Array(PAGE_SIZE);
 	// The kernel copies: behind its own image may be nothing, or pages that cannot be read.
-	const count = readMemory(process.pid, image + BigInt(imageLength(image) + PAGE_SIZE), page);
+	const count = readMemory(ownPid(), image + BigInt(imageLength(image) + PAGE_SIZE), page);
 	return count === PAGE_SIZE && new ByteReader(page).u64(PAGE.magic) === MAGIC ? page : undefined;
 };

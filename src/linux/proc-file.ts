@@ -6,6 +6,7 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import * as linux from "./constants.ts";
 import { syscallResult } from "./ffi.ts";
+import { ownPid } from "./own-pid.ts";
 
 const PATH_SIZE = 64;
 /** `state`, the one behind the name. */
@@ -33,8 +34,7 @@ export const pidInProc = (): number | undefined => {
 };
 
 /** Where a process of the same user, root and namespaces can open a descriptor of ours. NUL-terminated, at most 32 bytes. */
-export const descriptorPath = (fd: number): Uint8Array =>
-	encoder.encode(`/proc/${pidInProc() ?? process.pid}/fd/${fd}\0`);
+export const descriptorPath = (fd: number): Uint8Array => encoder.encode(`/proc/${pidInProc() ?? ownPid()}/fd/${fd}\0`);
 
 let isOwn: boolean | undefined;
 
@@ -42,7 +42,7 @@ let isOwn: boolean | undefined;
  * Whether /proc speaks of our pid namespace. In one that was made without mounting /proc anew (unshare -p alone), its numbers are
  * those of other processes, and nothing under /proc/PID may be believed.
  */
-export const isOwnProc = (): boolean => (isOwn ??= pidInProc() === process.pid);
+export const isOwnProc = (): boolean => (isOwn ??= pidInProc() === ownPid());
 
 /**
  * The first 4096 bytes of /proc/PID/NAME, valid until the next call; undefined when it cannot be read.

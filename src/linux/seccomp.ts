@@ -30,6 +30,8 @@ import {
 	IORING_REGISTER_USE_REGISTERED_RING,
 	IORING_UNREGISTER_RING_FDS,
 } from "../syscalls/io-uring.ts";
+import type { Pretence } from "../syscalls/pretence.ts";
+import { pretendedRules } from "../syscalls/pretended-calls.ts";
 import type { IoUringWay } from "../syscalls/io-uring-way.ts";
 import { NUMBERS } from "../syscalls/numbers.ts";
 import {
@@ -74,6 +76,9 @@ export const UNTRACED_CLONE = 0x767a;
 /** A call of io_uring, by architecture. */
 export const IO_URING_CALL: Readonly<Record<Architecture, number>> = { "x86-64": 0x7680, i386: 0x7681 };
 
+/** A call of pretended-calls.ts, by architecture. */
+export const PRETENDED_CALL: Readonly<Record<Architecture, number>> = { "x86-64": 0x7682, i386: 0x7683 };
+
 export interface FilterOptions {
 	/** Stops calls of the vsyscall page, told by the instruction pointer: on hosts that serve it. */
 	readonly tracesPageCalls: boolean;
@@ -88,6 +93,8 @@ export interface FilterOptions {
 	readonly tracesTracers?: boolean;
 	/** Stops the calls that make rings ("refuse"), and those that submit to them or give them other names as well ("follow"). @default "host" */
 	readonly ioUring?: IoUringWay;
+	/** Stops the calls that it is about. @default undefined: none */
+	readonly pretence?: Pretence | undefined;
 	/** What calls pass that mean the host's time, and are not to be stopped: a 32-bit word, in the argument of KEY_ARGUMENT. */
 	readonly syscallKey?: number | undefined;
 }
@@ -234,6 +241,11 @@ const rulesFor = (architecture: Architecture, options: FilterOptions): readonly 
 		}
 	}
 	rules.push(...ioUringRules(options.ioUring ?? "host", IO_URING_CALL[architecture]));
+	for (const { number, tests, keyArgument } of pretendedRules(architecture, options.pretence)) {
+		const reason = PRETENDED_CALL[architecture];
+		const key = keyTest(keyArgument, options.syscallKey);
+		rules.push(...tests.map((all) => ({ number, tests: [...all.map(testLines), ...key], reason })));
+	}
 	if (!options.tracesTimeCalls) return rules;
 	const reason = TIME_CALL[architecture];
 	return [...rules, ...TIME_CALLS[architecture].map((call) => timeRule(call, reason, options.syscallKey))];

@@ -11,6 +11,7 @@
  */
 import { Assembler } from "../asm/assembler.ts";
 import { type Label, type Memory, memory } from "../asm/operands.ts";
+import { ownPid } from "./own-pid.ts";
 import { eax, edi, edx, esi, r8d, r10d, r12, rbx, rdi, rdx, rsi } from "../asm/registers.ts";
 import { setU16, setU32, setU64 } from "../bytes.ts";
 import * as linux from "./constants.ts";
@@ -272,7 +273,7 @@ export const spawn = (start: ProgramStart): PendingProgram => {
 	setU64(block, BLOCK.file, addressOf(file));
 	setU64(block, BLOCK.args, addressOf(args.pointers));
 	setU64(block, BLOCK.environment, addressOf(environment.pointers));
-	setU32(block, BLOCK.parent, process.pid);
+	setU32(block, BLOCK.parent, ownPid());
 	[SIGPIPE, SIGXFSZ].forEach((signal, index) => setU32(block, BLOCK.signals + 4 * index, signal));
 	[...descriptors, -1].forEach((fd, index) => setU32(block, BLOCK.descriptors + 4 * index, fd));
 	if (start.openFilesLimit !== undefined) {

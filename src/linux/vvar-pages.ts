@@ -1,4 +1,5 @@
 /** The kernel's vvar pages with the times that tell where the clocks stand in them, for inspect/vvar-report.ts. */
+import { ownPid } from "./own-pid.ts";
 import type { VvarPages } from "../inspect/vvar-report.ts";
 import { joinNanoseconds, type Nanoseconds, nanoseconds, splitNanoseconds } from "../units.ts";
 import type { Time } from "../vdso/host-layout.ts";
@@ -17,7 +18,7 @@ const minus = (time: Time, offset: Nanoseconds): Time => {
 
 /** @returns undefined when this process has no `[vvar]` */
 export const readVvarPages = (): VvarPages | undefined => {
-	const mapping = mappingsOf(process.pid).find(({ name }) => name === "[vvar]");
+	const mapping = mappingsOf(ownPid()).find(({ name }) => name === "[vvar]");
 	if (mapping === undefined) return undefined;
 	const offset = readTimeNamespace("self")?.monotonic ?? nanoseconds(0n);
 	const snapshots = new VvarSnapshots();

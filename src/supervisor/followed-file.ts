@@ -13,16 +13,15 @@ const mtimeOf = (path: string): bigint | undefined => statSync(path, { bigint: t
  */
 export const follow = (path: string, anchor: () => WallClock): ClockCourse => {
 	let known = mtimeOf(path);
-	const clock = anchor();
 	return {
-		clock,
-		source: (set) => {
+		clock: anchor(),
+		source: (clock) => {
 			const look = (): void => {
 				const found = mtimeOf(path);
 				if (found === undefined || found === known) return;
 				known = found;
 				try {
-					set(anchor());
+					clock.set(anchor());
 				} catch {
 					// Gone again, or a time outside of the calendar: the next change tells.
 				}

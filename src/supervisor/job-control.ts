@@ -8,6 +8,7 @@ import { closeSync, openSync } from "node:fs";
 import { constants } from "node:os";
 import * as linux from "../linux/constants.ts";
 import { syscallResult } from "../linux/ffi.ts";
+import { ownPid } from "../linux/own-pid.ts";
 
 /** Sent to one process only; a terminal's hang-up reaches the group through its leader, so it is passed on as well. */
 const FORWARDED = ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGIO", "SIGXCPU"] as const;
@@ -88,6 +89,6 @@ export class JobStop {
 const stopAsTerminalDoes = (): void => {
 	const listeners = process.listeners("SIGTSTP");
 	process.removeAllListeners("SIGTSTP");
-	syscallResult(linux.SYS_kill, process.pid, constants.signals.SIGTSTP);
+	syscallResult(linux.SYS_kill, ownPid(), constants.signals.SIGTSTP);
 	for (const listener of listeners) process.on("SIGTSTP", listener);
 };

@@ -5,6 +5,8 @@ import type { Nanoseconds } from "../units.ts";
 
 export interface RunClock {
 	readonly current: WallClock;
+	/** Reads are answered by `read`; otherwise the host may answer them in its own time, which is the clock's. */
+	readonly isAsked: boolean;
 	/**
 	 * What a read of the wall gets at a moment of the host's CLOCK_REALTIME, or of its coarse form. A clock that steps is moved by it,
 	 * which is nothing that the listeners need to know.
@@ -25,6 +27,9 @@ export const settledBy = (clock: RunClock, settle: Settlement | undefined): RunC
 	return {
 		get current() {
 			return clock.current;
+		},
+		get isAsked() {
+			return clock.isAsked;
 		},
 		read: (host) => clock.read(host),
 		change: (change) =>
@@ -60,6 +65,10 @@ export class NamedRunClock implements RunClock {
 	get current(): WallClock {
 		this.#mend();
 		return this.#file.clock;
+	}
+
+	get isAsked(): boolean {
+		return this.current.kind !== "host";
 	}
 
 	read(host: Nanoseconds): Nanoseconds {

@@ -12,6 +12,7 @@ import { probeHostVsyscall } from "../linux/host-vsyscall.ts";
 import { errnoName } from "../linux/syscall-error.ts";
 import { counterFault, readCounterFacts } from "../linux/time-stamp-counter.ts";
 import type { IoUringWay } from "../syscalls/io-uring-way.ts";
+import type { Pretence } from "../syscalls/pretence.ts";
 import { SYSCALL_KEY } from "../syscalls/key.ts";
 import { type HostVdso, kernelVsyscallOffset } from "../vdso/host.ts";
 import { buildImage, type Image, type ImageRequest } from "../vdso/image.ts";
@@ -21,7 +22,7 @@ import { decidePolicy, incompleteness, type PagePolicy, type RequestedMode } fro
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
 import type { OnFailure } from "./install/coverage.ts";
 import { EXIT_OWN_FAILURE, type ExitStatus } from "./exit-status.ts";
-import type { ClockSource } from "./clock-course.ts";
+import type { ClockSource, SteeredClock } from "./clock-course.ts";
 import { Installer } from "./install/install.ts";
 import { Kits, type KitsOptions } from "./install/kits.ts";
 import { forwardSignals, JobStop } from "./job-control.ts";
@@ -32,7 +33,8 @@ import { isProcess, programNames } from "./process-facts.ts";
 import { execError } from "./program-file.ts";
 import { type ObservationOptions, ObservedRun } from "./observation/observed-run.ts";
 import type { Observer } from "./observation/observer.ts";
-import { NamedRunClock, type RunClock, settledBy, type Settlement } from "./run-clock.ts";
+import { CountedClock } from "./counted-clock.ts";
+import { NamedRunClock, settledBy, type Settlement } from "./run-clock.ts";
 import { isSelected, type Selection } from "./selection.ts";
 import { type DrainResult, Supervisor } from "./supervisor.ts";
 
@@ -55,6 +57,8 @@ export interface RunOptions {
 	readonly fastEntry: FastEntry;
 	/** What becomes of the timeouts of io_uring. */
 	readonly ioUring: IoUringWay;
+	/** What programs are told beside the time. @default undefined: nothing but the truth */
+	readonly pretence?: Pretence | undefined;
 	readonly vsyscall: {
 		readonly mode: RequestedMode;
 		/** Call sites of the page are changed when they have trapped. */
@@ -86,9 +90,11 @@ interface Prepared {
 	readonly descriptors: readonly number[];
 }
 
-/** Whether the time of the run is and stays the host's. */
-const isHostClock = ({ clock, source }: RunOptions): boolean =>
-	"kind" in clock && clock.kind === "host" && source === undefined;
+/** Whether the time of the run is and stays the host's, and nobody counts who reads it. */
+const isHostClock = ({ clock, source, further }: RunOptions): boolean => {
+	const isCounted = further?.moments.some((moment) => "reads" in moment) === true;
+	return "kind" in clock && clock.kind === "host" && source === undefined && !isCounted;
+};
 
 /** @throws {VsyscallError} ERR_VSYSCALL_READS when the counter of this host cannot be read without order. */
 const checkReads = (reads: Reads, { fine }: HostVdso): void => {
@@ -127,8 +133,16 @@ const entryForm = (entry: FastEntry, { vdso, bytes }: HostImage): EntryForm => {
 	return entry === "auto" ? hostEntryForm(bytes.subarray(kernelVsyscall)) : entry;
 };
 
-const prepare = async (options: RunOptions): Promise<Prepared> => {
+/** The host without the function that makes random bytes in the process itself, where they are to be those of a seed. */
+const hostFor = ({ pretence }: RunOptions): HostImage => {
 	const host = readHostImage();
+	if (pretence?.seed === undefined) return host;
+	const functions = host.vdso.functions.filter(({ name }) => !name.endsWith("getrandom"));
+	return { ...host, vdso: { ...host.vdso, functions } };
+};
+
+const prepare = async (options: RunOptions): Promise<Prepared> => {
+	const host = hostFor(options);
 	checkReads(options.reads, host.vdso);
 	await checkFastEntry(options.fastEntry);
 	const policy = decidePolicy({
@@ -164,13 +178,14 @@ const prepare = async (options: RunOptions): Promise<Prepared> => {
 };
 
 /** What stops the calls that are answered here. */
-const filterFor = (policy: PagePolicy | undefined, ioUring: IoUringWay): Uint8Array =>
+const filterFor = (policy: PagePolicy | undefined, { ioUring, pretence }: RunOptions): Uint8Array =>
 	buildFilter({
 		tracesPageCalls: policy?.tracesCalls ?? false,
 		tracesSegvActions: policy?.tracesSegvActions ?? false,
 		tracesTimeCalls: true,
 		tracesTracers: true,
 		ioUring,
+		pretence,
 		syscallKey: SYSCALL_KEY,
 	});
 
@@ -236,10 +251,10 @@ const namedClock = ({ clock, ioUring, report }: RunOptions): NamedRunClock | und
 /** What happens beside the program. @returns a function to be called when the run is over */
 const meanwhile = (
 	{ source, further, report }: RunOptions,
-	{ clock, ...start }: { readonly clock: RunClock } & Omit<FurtherProgramOptions, "report">,
+	{ clock, ...start }: { readonly clock: SteeredClock } & Omit<FurtherProgramOptions, "report" | "atRead">,
 ): (() => void) => {
-	const endSource = source?.((next) => clock.change(() => next));
-	const endFurther = further && startFurther(further, { ...start, report });
+	const endSource = source?.(clock);
+	const endFurther = further && startFurther(further, { ...start, atRead: clock.atRead, report });
 	return () => {
 		endSource?.();
 		endFurther?.();
@@ -260,7 +275,8 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 	const { selection } = options;
 	const { installer, pageFile, image, policy, observer, endObservation, descriptors } = await prepare(options);
 	const named = namedClock(options);
-	const clock = named ?? pageFile;
+	const own = new CountedClock(pageFile);
+	const clock = named ?? own;
 	const incomplete = policy === undefined ? undefined : incompleteness(policy);
 	if (incomplete !== undefined) options.report(incomplete);
 	const started: { program?: PendingProgram } = {};
@@ -279,6 +295,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 			clock: settledBy(clock, options.settle),
 			taiSeconds: pageFile.taiSeconds,
 			ioUring: options.ioUring,
+			pretence: options.pretence,
 		},
 		page: policy === undefined ? undefined : { policy, image, clock },
 		mode: options.vsyscall.mode,
@@ -290,11 +307,12 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 		observer,
 		jobStop: new JobStop(),
 	});
-	// Nothing is lost without it as long as nobody sets the clock, and the page and rings are the host's.
-	const isFilterOptional = policy === undefined && isHostClock(options) && options.ioUring === "host";
+	// Nothing is lost without it as long as nobody sets the clock, the page and rings are the host's, and nothing is pretended.
+	const isFilterOptional =
+		policy === undefined && isHostClock(options) && options.ioUring === "host" && options.pretence === undefined;
 	const inherited = inheritance({
 		own: descriptors,
-		filter: filterFor(policy, options.ioUring),
+		filter: filterFor(policy, options),
 		isFilterOptional,
 	});
 	const [name = new Uint8Array(0)] = options.command;
@@ -306,7 +324,7 @@ export const run = async (options: RunOptions): Promise<RunResult> => {
 	});
 	program.release();
 	started.program = program;
-	const endMeanwhile = meanwhile(options, { clock, inherited, supervisor });
+	const endMeanwhile = meanwhile(options, { clock: own, inherited, supervisor });
 	await untilOver(supervisor, named);
 	endMeanwhile();
 	endObservation();

@@ -3,6 +3,7 @@ import { eventMessage, resume } from "../linux/ptrace.ts";
 import {
 	IO_URING_CALL,
 	PAGE_CALL,
+	PRETENDED_CALL,
 	SEGV_ACTION,
 	TIME_CALL,
 	TRACER_CALL,
@@ -31,10 +32,13 @@ const architectureOf = (reasons: Readonly<Record<Architecture, number>>, reason:
 
 /** @returns whether the stop was one of a call that means a time; then it has been answered */
 const answerTimeCall = (timeCalls: TimeCalls, tid: number, reason: number): boolean => {
-	const [call, read, ring] = [TIME_CALL, WATCHED_READ, IO_URING_CALL].map((reasons) => architectureOf(reasons, reason));
+	const [call, read, ring, pretended] = [TIME_CALL, WATCHED_READ, IO_URING_CALL, PRETENDED_CALL].map((reasons) =>
+		architectureOf(reasons, reason),
+	);
 	if (call !== undefined) timeCalls.seccompStop(tid, call);
 	else if (read !== undefined) timeCalls.readStop(tid, read);
 	else if (ring !== undefined) timeCalls.ioUringStop(tid, ring);
+	else if (pretended !== undefined) timeCalls.pretendedStop(tid, pretended);
 	else return false;
 	return true;
 };

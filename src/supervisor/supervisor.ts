@@ -12,47 +12,23 @@ import { eventMessage, interrupt, listen, resume, resumeToSyscall, seize } from 
 import { waitForAny } from "../linux/wait.ts";
 import { decodeWaitStatus, type Stop } from "../linux/wait-status.ts";
 import { Bystanders } from "./bystanders.ts";
-import { Coverage, type CoverageOptions } from "./install/coverage.ts";
+import { Coverage } from "./install/coverage.ts";
 import { dumpsCore, keepImageInCore } from "./install/core-image.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { ForeignExecs } from "./install/foreign-exec.ts";
-import type { JobStop } from "./job-control.ts";
-import type { Observer } from "./observation/observer.ts";
 import { programName } from "./process-facts.ts";
-import { type PageCallOptions, PageCalls } from "./vsyscall-page/page-calls.ts";
+import { PageCalls } from "./vsyscall-page/page-calls.ts";
 import type { PageStatistics } from "./vsyscall-page/call-patcher.ts";
 import { Parking } from "./parking.ts";
 import { ProcessIds } from "./process-ids.ts";
 import { answerSeccompStop } from "./seccomp-stops.ts";
+import type { SupervisorOptions } from "./supervisor-options.ts";
 import { type Task, Tasks } from "./tasks.ts";
-import { type TimeCallOptions, TimeCalls } from "./time-calls/time-calls.ts";
+import { TimeCalls } from "./time-calls/time-calls.ts";
 import { TracerSlot } from "./tracer-slot.ts";
 import { callOnBehalf } from "./held-task.ts";
 import type { CallRemotely } from "./remote-call.ts";
 import { UntracedClones } from "./untraced-clones.ts";
-
-export interface SupervisorOptions
-	extends Pick<CoverageOptions, "installer" | "onFailure" | "isMeant" | "mode" | "report" | "trace"> {
-	/** The time that was asked for is the host's: a process that is not covered loses nothing. */
-	readonly isHostClock: boolean;
-	/**
-	 * This process had children before the run (`sidecar & exec vsyscall run ...`, an init system): the end of the run is then known
-	 * by counting tasks, not by having no child left.
-	 */
-	readonly hasForeignChildren: boolean;
-	/** Told of every process that runs in real time, or whose programs will; without a reason when that is over. */
-	readonly uncovered: (pid: number, reason: string | undefined) => void;
-	/** The filter stops the system calls that mean the wall clock; undefined when it could not be asked for. */
-	readonly timeCalls: Pick<TimeCallOptions, "clock" | "taiSeconds" | "ioUring"> | undefined;
-	/** How the vsyscall page is given to processes; undefined when the host's own way is the right one. */
-	readonly page: Pick<PageCallOptions, "policy" | "image" | "clock"> | undefined;
-	/** In a run that counts or traces calls. */
-	readonly observer?: Observer | undefined;
-	/** Told when the first process executes its program. */
-	readonly programStarted: () => void;
-	/** Told when the first process enters and leaves a group-stop. */
-	readonly jobStop: Pick<JobStop, "programStopped" | "programContinued">;
-}
 
 /** "over": no task is left; "idle": nothing more has happened; "more": something may have, but others want to run, too. */
 export type DrainResult = "over" | "idle" | "more";

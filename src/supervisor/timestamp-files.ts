@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { quoted } from "../clock/clock-spec-error.ts";
 import { faketimeError } from "../faketime/error.ts";
 import { timestampIn } from "../faketime/variables.ts";
-import type { ClockCourse } from "./clock-course.ts";
+import type { ClockCourse, SteeredClock } from "./clock-course.ts";
 import { watchFile } from "./file-watch.ts";
 
 export interface TimestampFilesOptions {
@@ -43,9 +43,9 @@ export class TimestampFiles {
 		const first = this.#options.courseOf(this.#known);
 		return {
 			clock: first.clock,
-			source: (set) => {
-				this.#endSource = first.source?.(set);
-				const look = (): void => this.#look(set);
+			source: (clock) => {
+				this.#endSource = first.source?.(clock);
+				const look = (): void => this.#look(clock);
 				const ends = this.#options.paths.map((path) => watchFile(path, look));
 				look();
 				return () => {
@@ -77,15 +77,15 @@ export class TimestampFiles {
 		return "";
 	}
 
-	#look(set: Parameters<NonNullable<ClockCourse["source"]>>[0]): void {
+	#look(steered: SteeredClock): void {
 		try {
 			const timestamp = this.#read();
 			if (timestamp === undefined || timestamp === this.#known) return;
 			this.#known = timestamp;
 			const { clock, source } = this.#options.courseOf(timestamp);
 			this.#endSource?.();
-			set(clock);
-			this.#endSource = source?.(set);
+			steered.set(clock);
+			this.#endSource = source?.(steered);
 		} catch (error) {
 			this.#options.report(`the clock stays as it is: ${messageOf(error)}`);
 		}

@@ -7,6 +7,7 @@
  *     timerfd_settime    fifth argument    the time is the host's already
  *     rt_sigaction       fifth argument    a handler that nobody needs to know
  *     clone              fifth argument    a task that must not be traced by anybody
+ *     getpid             first argument    the id that the kernel has is meant
  *     ptrace             fifth argument    the caller is a supervisor, which takes care of what it traces
  */
 export const SYSCALL_KEY = 0x7673_7973;

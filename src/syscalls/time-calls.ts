@@ -56,7 +56,9 @@ export type TimeCallName =
 	/** Of a timerfd that is cancelled when the clock is set: in no table, since the descriptor decides. */
 	| "read"
 	/** The calls of io-uring.ts. */
-	| "io_uring";
+	| "io_uring"
+	/** The calls of pretended-calls.ts. */
+	| "pretended";
 
 export interface TimeCall {
 	readonly name: TimeCallName;

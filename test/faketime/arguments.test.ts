@@ -10,6 +10,7 @@ const run = (given: Partial<FaketimeArguments & { kind: "run" }>): FaketimeArgum
 	timestamp: "T",
 	isAdvanced: false,
 	dateProgram: "date",
+	pid: undefined,
 	command: ["prog"],
 	withoutEffect: [],
 	...given,
@@ -23,6 +24,7 @@ const rows: readonly (readonly [name: string, args: string, expected: FaketimeAr
 	["a program that reads dates", "--date-prog gdate T prog", run({ dateProgram: "gdate" })],
 	["what asks for the monotonic clocks to be real", "--exclude-monotonic T prog", run({})],
 	["options without effect", "-m --disable-shm T prog", run({ withoutEffect: ["-m", "--disable-shm"] })],
+	["another process id", "-p 12 T prog", run({ pid: "12" })],
 	["-- before the program", "T -- prog", run({})],
 	["-- in the place of the timestamp", "-- prog", run({ timestamp: undefined })],
 	["-- in the place of the timestamp, once", "-- -- prog", run({ timestamp: undefined, command: ["--", "prog"] })],
@@ -46,11 +48,7 @@ const refusals: readonly (readonly [name: string, args: readonly string[], messa
 	["no program without a timestamp", ["--"], /^there is no program: expected/],
 	["an unknown option", ["-z", "T", "prog"], /^unknown option "-z": expected/],
 	["an unknown long option", ["--rate", "T", "prog"], /^unknown option "--rate": expected/],
-	[
-		"another process id",
-		["-p", "12", "T", "prog"],
-		/^-p is not served: a clock is faked, and process ids are not; leave it out$/,
-	],
+	["a process id that is missing", ["-p"], /^-p needs the id of a process$/],
 	["a date program that is missing", ["--date-prog"], /^--date-prog needs the path of a program/],
 ];
 
@@ -62,6 +60,9 @@ for (const [name, args, message] of refusals) {
 
 const seconds = (count: bigint): Nanoseconds => nanoseconds(count * NANOSECONDS_PER_SECOND);
 
+const counted = (...events: readonly string[]): string =>
+	`${events.map((event) => `FAKETIME_${event}_NUMCALLS`).join(", ")}: reads of the wall clock are counted, by all processes of the run together; the original counts in each process, and calls for other clocks too`;
+
 const settings = (given: Partial<FaketimeSettings>): FaketimeSettings => ({
 	timestamp: undefined,
 	timestampFiles: ["/etc/faketimerc"],
@@ -72,6 +73,7 @@ const settings = (given: Partial<FaketimeSettings>): FaketimeSettings => ({
 	skip: undefined,
 	span: undefined,
 	spawned: undefined,
+	pretence: undefined,
 	updatedFile: undefined,
 	withoutEffect: [],
 	warnings: [],
@@ -110,12 +112,12 @@ const variableRows: readonly (readonly [name: string, Record<string, string>, Pa
 		{ FAKERANDOM_SEED: "", FAKE_UTIME: "0", FAKETIME_START_AFTER_NUMCALLS: "-1", FAKETIME_UPDATE_TIMESTAMP_FILE: "0" },
 		{},
 	],
-	["a start", { FAKETIME_START_AFTER_SECONDS: "60" }, { span: { after: seconds(60n), length: undefined } }],
-	["a stop", { FAKETIME_STOP_AFTER_SECONDS: "300" }, { span: { after: seconds(0n), length: seconds(300n) } }],
+	["a start", { FAKETIME_START_AFTER_SECONDS: "60" }, { span: { begins: [{ delay: seconds(60n) }], ends: [] } }],
+	["a stop", { FAKETIME_STOP_AFTER_SECONDS: "300" }, { span: { begins: [], ends: [{ delay: seconds(300n) }] } }],
 	[
 		"a start and a stop, both counted from the start of the program",
 		{ FAKETIME_START_AFTER_SECONDS: "60", FAKETIME_STOP_AFTER_SECONDS: "300" },
-		{ span: { after: seconds(60n), length: seconds(240n) } },
+		{ span: { begins: [{ delay: seconds(60n) }], ends: [{ delay: seconds(300n) }] } },
 	],
 	["-1 for neither", { FAKETIME_START_AFTER_SECONDS: "-1", FAKETIME_STOP_AFTER_SECONDS: "-1" }, {}],
 	[
@@ -127,19 +129,86 @@ const variableRows: readonly (readonly [name: string, Record<string, string>, Pa
 		},
 	],
 	[
+		"the first call that is faked, and the first that is not any more",
+		{ FAKETIME_START_AFTER_NUMCALLS: "3", FAKETIME_STOP_AFTER_NUMCALLS: "10" },
+		{ span: { begins: [{ reads: 2 }], ends: [{ reads: 9 }] }, warnings: [counted("START_AFTER", "STOP_AFTER")] },
+	],
+	["the first call of all", { FAKETIME_START_AFTER_NUMCALLS: "1" }, { warnings: [counted("START_AFTER")] }],
+	[
+		"a call and seconds",
+		{ FAKETIME_START_AFTER_NUMCALLS: "3", FAKETIME_START_AFTER_SECONDS: "5", FAKETIME_STOP_AFTER_NUMCALLS: "-1" },
+		{
+			span: { begins: [{ delay: seconds(5n) }, { reads: 2 }], ends: [] },
+			warnings: [counted("START_AFTER")],
+		},
+	],
+	[
+		"a stop at the first call",
+		{ FAKETIME_STOP_AFTER_NUMCALLS: "0" },
+		{
+			span: "never",
+			warnings: [
+				"FAKETIME_STOP_AFTER_NUMCALLS=0 is not behind the start: the time is the real one all along",
+				counted("STOP_AFTER"),
+			],
+		},
+	],
+	[
+		"a program that is started at a call",
+		{ FAKETIME_SPAWN_TARGET: "true", FAKETIME_SPAWN_NUMCALLS: "3", FAKETIME_SPAWN_SECONDS: "5" },
+		{ spawned: { command: "true", moments: [{ delay: seconds(5n) }, { reads: 2 }] }, warnings: [counted("SPAWN")] },
+	],
+	[
+		"a program that is started at a call which is not faked",
+		{ FAKETIME_SPAWN_TARGET: "true", FAKETIME_SPAWN_NUMCALLS: "2", FAKETIME_START_AFTER_NUMCALLS: "3" },
+		{
+			span: { begins: [{ reads: 2 }], ends: [] },
+			warnings: [
+				"FAKETIME_SPAWN_NUMCALLS=2 is a call whose time is the real one: nothing is started there",
+				counted("START_AFTER", "SPAWN"),
+			],
+		},
+	],
+	[
 		"a program that is started later",
 		{ FAKETIME_SPAWN_TARGET: "echo 'a b'", FAKETIME_SPAWN_SECONDS: "5" },
-		{ spawned: { command: "echo 'a b'", delay: seconds(5n) } },
+		{ spawned: { command: "echo 'a b'", moments: [{ delay: seconds(5n) }] } },
 	],
 	[
 		"a program without its time",
 		{ FAKETIME_SPAWN_TARGET: "echo" },
-		{ warnings: ["FAKETIME_SPAWN_TARGET without FAKETIME_SPAWN_SECONDS starts nothing"] },
+		{ warnings: ["FAKETIME_SPAWN_TARGET without FAKETIME_SPAWN_SECONDS or FAKETIME_SPAWN_NUMCALLS starts nothing"] },
 	],
 	[
 		"the time of a program without the program",
 		{ FAKETIME_SPAWN_SECONDS: "0" },
 		{ warnings: ["FAKETIME_SPAWN_SECONDS without FAKETIME_SPAWN_TARGET starts nothing"] },
+	],
+	["another process id", { FAKETIME_FAKEPID: "0x20" }, { pretence: { fileTimes: false, pid: 32, seed: undefined } }],
+	["an empty one", { FAKETIME_FAKEPID: "" }, {}],
+	["a seed", { FAKERANDOM_SEED: "0x1F" }, { pretence: { fileTimes: false, pid: undefined, seed: 31n } }],
+	[
+		"a seed that is too large",
+		{ FAKERANDOM_SEED: "0xffffffffffffffff" },
+		{
+			pretence: { fileTimes: false, pid: undefined, seed: 2n ** 63n - 1n },
+			warnings: [
+				"FAKERANDOM_SEED=0xffffffffffffffff is out of the range of 64 bits with a sign, and taken for 9223372036854775807",
+			],
+		},
+	],
+	[
+		"a seed of nothing",
+		{ FAKERANDOM_SEED: "0" },
+		{
+			pretence: { fileTimes: false, pid: undefined, seed: 0n },
+			warnings: ["FAKERANDOM_SEED=0 gives nothing but zeros"],
+		},
+	],
+	[
+		"times of files",
+		{ FAKE_UTIME: "1", NO_FAKE_STAT: "1" },
+		{ pretence: { fileTimes: true, pid: undefined, seed: undefined } },
 	],
 	[
 		"a timestamp file that is kept up",
@@ -164,10 +233,7 @@ for (const [name, variables, expected] of variableRows) {
 	});
 }
 
-const REFUSED = [
-	"FAKETIME_START_AFTER_NUMCALLS FAKETIME_STOP_AFTER_NUMCALLS FAKETIME_SPAWN_NUMCALLS",
-	"FAKE_UTIME FAKETIME_FAKEPID FAKERANDOM_SEED FAKETIME_SAVE_FILE FAKETIME_LOAD_FILE",
-].flatMap((names) => names.split(" "));
+const REFUSED = ["FAKETIME_SAVE_FILE", "FAKETIME_LOAD_FILE"];
 
 for (const name of REFUSED) {
 	test(`faketime's variables: ${name} is refused`, () => {
@@ -178,9 +244,9 @@ for (const name of REFUSED) {
 
 const faults: readonly (readonly [name: string, Record<string, string>, message: RegExp])[] = [
 	[
-		"a stop after no calls",
-		{ FAKETIME_STOP_AFTER_NUMCALLS: "0" },
-		/^FAKETIME_STOP_AFTER_NUMCALLS is not served: calls are not counted/,
+		"a word for a call",
+		{ FAKETIME_STOP_AFTER_NUMCALLS: "few" },
+		/^FAKETIME_STOP_AFTER_NUMCALLS="few": expected the number of a call, or -1 for none$/,
 	],
 	[
 		"a fraction of a second",
@@ -193,6 +259,17 @@ const faults: readonly (readonly [name: string, Record<string, string>, message:
 		{ FAKETIME_SPAWN_SECONDS: "-2" },
 		/^FAKETIME_SPAWN_SECONDS="-2": expected whole seconds/,
 	],
+	[
+		"a process id that is none",
+		{ FAKETIME_FAKEPID: "self" },
+		/^FAKETIME_FAKEPID="self": expected the id of a process, from 1 to 2147483647$/,
+	],
+	[
+		"a seed that is no number",
+		{ FAKERANDOM_SEED: "42x" },
+		/^FAKERANDOM_SEED="42x": expected a whole number of 64 bits/,
+	],
+	["a process id of no process", { FAKETIME_FAKEPID: "0" }, /^FAKETIME_FAKEPID="0": expected the id of a process/],
 	[
 		"a file to keep up that has no name",
 		{ FAKETIME_UPDATE_TIMESTAMP_FILE: "1" },

@@ -113,6 +113,10 @@ export class PageFile implements RunClock {
 		return readClock(this.#page);
 	}
 
+	get isAsked(): boolean {
+		return this.current.kind !== "host";
+	}
+
 	read(host: Nanoseconds): Nanoseconds {
 		const { current } = this;
 		if (current.kind === "step") this.#store(afterRead(current));

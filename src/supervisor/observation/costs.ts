@@ -3,6 +3,7 @@ import { type CostArgument, type CostedCall, measureCall } from "../../linux/cal
 import { readHostImage } from "../../linux/host-vdso.ts";
 import { hostVdsoRange } from "../../linux/maps.ts";
 import { measureNarrowCall, type NarrowCall } from "../../linux/narrow-call-cost.ts";
+import { ownPid } from "../../linux/own-pid.ts";
 import { type Call, keyOfCall } from "../../observation/calls.ts";
 import { type HostFunction, kernelVsyscallOffset, SYSCALLS, SYSCALLS_I386 } from "../../vdso/host.ts";
 
@@ -33,7 +34,7 @@ const find = (functions: readonly HostFunction[], name: string): HostFunction | 
 export class Costs {
 	readonly #host = readHostImage().vdso.functions;
 	readonly #narrowHost: readonly HostFunction[];
-	readonly #start = hostVdsoRange(process.pid)?.start;
+	readonly #start = hostVdsoRange(ownPid())?.start;
 	readonly #known = new Map<string, number | undefined>();
 
 	/** @param narrowHost what the host's vDSO of 32-bit programs exports, where such programs have run */

@@ -1,5 +1,7 @@
 /** Waits until an absolute time of the wall clock: the deadline becomes the host's for the time of the call. */
+import { wallTime } from "../../clock/clock.ts";
 import { hostDeadline } from "../../clock/deadline.ts";
+import { hostRealtime } from "../../linux/host-vdso.ts";
 import { resume } from "../../linux/ptrace.ts";
 import { CLOCK_REALTIME, DEADLINE_ARGUMENT } from "../../syscalls/time-calls.ts";
 import {
@@ -39,7 +41,7 @@ export class Deadlines {
 	/** Whether the kernel takes a deadline. */
 	isValid(words: TimeWords): boolean {
 		// Before 1970 is invalid, but not under a clock that is there itself.
-		return hasValidNanoseconds(words) && (words.seconds >= 0n || this.#readings.wall() < 0n);
+		return hasValidNanoseconds(words) && (words.seconds >= 0n || wallTime(this.#clock.current, hostRealtime()) < 0n);
 	}
 
 	/** When, on the host's clock, a time is reached; 0 when at any moment it has been. */

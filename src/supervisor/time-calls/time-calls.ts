@@ -6,6 +6,7 @@
  *     waits     go to the kernel with the host's deadline        deadlines.ts
  *     timers    are armed with the host's time                   timers.ts
  *     io_uring  is submitted with the host's time                ../io-uring
+ *     pretence  what programs are told beside the time           ../pretence
  *
  * When the clock is changed, waits start over and timers are armed anew.
  *
@@ -18,8 +19,10 @@ import { Registers } from "../../linux/registers.ts";
 import { callerAddress } from "../../linux/system-call.ts";
 import { type Architecture, DEADLINE_ARGUMENT, TIME_CALLS, type TimeCall } from "../../syscalls/time-calls.ts";
 import type { IoUringWay } from "../../syscalls/io-uring-way.ts";
+import type { Pretence } from "../../syscalls/pretence.ts";
 import { isInVsyscallPage } from "../../vsyscall/page.ts";
 import { IoUring } from "../io-uring/io-uring.ts";
+import { Pretending } from "../pretence/pretending.ts";
 import { programName } from "../process-facts.ts";
 import { answerRead, WallReadings } from "./clock-reads.ts";
 import { answerSet } from "./clock-sets.ts";
@@ -48,6 +51,8 @@ export interface TimeCallOptions {
 	readonly callRemotely: CallRemotely;
 	/** What becomes of the calls of io_uring. */
 	readonly ioUring: IoUringWay;
+	/** What programs are told beside the time. @default undefined: nothing but the truth */
+	readonly pretence?: Pretence | undefined;
 	/** One line for the user. */
 	readonly report: (message: string) => void;
 	/** Told of every call of the program. */
@@ -74,6 +79,8 @@ const IO_URING: Readonly<Record<Architecture, TimeCall>> = {
 	i386: { name: "io_uring", number: 0, layout: "64 on i386" },
 };
 
+const PRETENDED: TimeCall = { name: "pretended", number: 0, layout: "64" };
+
 const CALLS: Readonly<Record<Architecture, ReadonlyMap<number, TimeCall>>> = {
 	"x86-64": new Map(TIME_CALLS["x86-64"].map((call) => [call.number, call])),
 	i386: new Map(TIME_CALLS.i386.map((call) => [call.number, call])),
@@ -87,6 +94,7 @@ export class TimeCalls {
 	readonly #timers: Timers;
 	/** undefined where rings are the host's business. */
 	readonly #ioUring: IoUring | undefined;
+	readonly #pretending: Pretending | undefined;
 	readonly #processes = new Map<number, Process>();
 	readonly #caller: ScratchCaller;
 	readonly #rearming: TimerRearming;
@@ -110,7 +118,8 @@ export class TimeCalls {
 			rearmPosix: (process, before) => this.#rearming.request(process, before),
 			watchReads: (tid, descriptor) => this.#watchReads(tid, descriptor),
 		});
-		const { ioUring: way } = options;
+		const { ioUring: way, pretence } = options;
+		if (pretence !== undefined) this.#pretending = new Pretending({ ...options, pretence, calls: this.#followed });
 		if (way !== "host") {
 			this.#ioUring = new IoUring({ ...options, way, deadlines: this.#deadlines, calls: this.#followed });
 		}
@@ -126,6 +135,7 @@ export class TimeCalls {
 		this.#rearming.exec(tid);
 		this.#timers.exec(tid);
 		this.#ioUring?.exec(tid);
+		this.#pretending?.exec(tid);
 		this.#processes.delete(tid);
 	}
 
@@ -137,6 +147,7 @@ export class TimeCalls {
 	forked(parent: number, child: number): void {
 		const id = this.#options.processOf(parent);
 		this.#timers.forked(id, child);
+		this.#pretending?.forked(id, child);
 		const process = this.#processes.get(id);
 		if (process !== undefined) this.#processes.set(child, process);
 	}
@@ -145,6 +156,7 @@ export class TimeCalls {
 		this.#followed.ended(tid);
 		this.#timers.ended(tid);
 		this.#ioUring?.ended(tid);
+		this.#pretending?.ended(tid);
 		this.#processes.delete(tid);
 		this.#rearming.ended(tid);
 	}
@@ -176,6 +188,19 @@ export class TimeCalls {
 		if (this.#ioUring === undefined || !this.#processOf(tid).isCovered) resume(tid, 0);
 		else this.#ioUring.stopped(stopped, this.#options.processOf(tid));
 		if (stopped.isClosed()) this.#reportClosed(tid);
+	}
+
+	/** A call of a pretence. Resumes the task. */
+	pretendedStop(tid: number, architecture: Architecture): void {
+		const registers = new Registers();
+		if (!readRegisters(tid, registers)) return;
+		const stopped = new StoppedCall(tid, architecture, PRETENDED, registers);
+		// Without one, it is that of a run around this one, which does not see our programs.
+		if (this.#pretending === undefined) resume(tid, 0);
+		else {
+			const { isCovered } = this.#processOf(tid);
+			this.#pretending.stopped(stopped, { process: this.#options.processOf(tid), isCovered });
+		}
 	}
 
 	/** A syscall-stop. @returns whether it was the exit of a call that is followed; then the task has been resumed */
@@ -231,7 +256,7 @@ export class TimeCalls {
 	#reportClosed(tid: number): void {
 		const id = this.#options.processOf(tid);
 		const process = this.#processOf(tid);
-		if (process.isClosed === true || this.#options.clock.current.kind === "host") return;
+		if (process.isClosed === true || !this.#options.clock.isAsked) return;
 		this.#processes.set(id, { ...process, isClosed: true });
 		this.#options.report(
 			`${programName(tid)} (pid ${id}) has closed its memory to other processes (PR_SET_DUMPABLE): the system calls by which it asks or waits for the time get the host's (the vDSO does not; run vsyscall as root to cover them)`,
@@ -242,7 +267,7 @@ export class TimeCalls {
 	#answer(stopped: StoppedCall, process: Process): bigint | undefined {
 		const set = answerSet(stopped, { clock: this.#options.clock, readings: this.#readings });
 		if (set !== undefined) return set;
-		if (!process.isCovered || this.#options.clock.current.kind === "host") return undefined;
+		if (!process.isCovered || !this.#options.clock.isAsked) return undefined;
 		if (isOfHost(stopped, process)) return undefined;
 		const result = answerRead(stopped, this.#readings);
 		// At the vsyscall page a bad pointer is a fault, which the host raises when it meets the pointer itself.

@@ -144,7 +144,7 @@ export class PageCalls {
 	/** The host answers in its own time, and cannot be corrected: said once for each process. */
 	#nameClosed(): void {
 		const { tid, process } = this.#stop;
-		if (this.#closed.has(process) || this.#options.clock.current.kind === "host") return;
+		if (this.#closed.has(process) || !this.#options.clock.isAsked) return;
 		this.#closed.add(process);
 		this.#options.report(
 			`${programName(tid)} (pid ${process}) has closed its memory to us (PR_SET_DUMPABLE): its calls of the vsyscall page that store a time show the host's`,
@@ -312,7 +312,7 @@ export class PageCalls {
 	/** What a call returns at a seccomp stop; undefined when the host's own answer is right. */
 	#answer(number: VsyscallNumber, isReachable: boolean): bigint | undefined {
 		const isNative = this.#options.policy.mode === "native";
-		const isHosts = number === 2 || this.#options.clock.current.kind === "host";
+		const isHosts = number === 2 || !this.#options.clock.isAsked;
 		if (isHosts && !isNative) return undefined;
 		const outcome = this.#outcome(number);
 		if (outcome.kind === "returned") return outcome.rax;
