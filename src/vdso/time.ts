@@ -1,13 +1,13 @@
 /** time(time_t rdi): the second of CLOCK_REALTIME_COARSE, so that both turn at once. */
 import { type Label, memory } from "../asm/operands.ts";
-import { eax, r9, r9d, rax, rdi, rdx } from "../asm/registers.ts";
+import { r9, rax, rdi, rdx } from "../asm/registers.ts";
 import { CALL } from "../observation/calls.ts";
 import * as layout from "../vvar/layout.ts";
 import { CLOCK_REALTIME_COARSE, type HostCoarseClocks, SYSCALLS } from "./host.ts";
 import { emitBegin, emitEnd, hostField } from "./host-page.ts";
 import { emitCalled } from "./observer/hooks.ts";
 import { type Emission, emitReadWall, emitTrap } from "./wall.ts";
-import { emitLoadWall, NANOSECONDS_PER_SECOND } from "./wall-word.ts";
+import { emitLoadWall, emitLowField, NANOSECONDS_PER_SECOND } from "./wall-word.ts";
 
 /**
  * rax := the second, of an offset that the wall word itself holds. The kernel's time() is a load; so few instructions as here cost as
@@ -20,10 +20,7 @@ const emitStraight = (
 ): void => {
 	const { assembler, links } = emission;
 	emitLoadWall(emission);
-	assembler.mov(r9d, eax);
-	assembler.and(r9d, layout.WALL_NANOSECONDS_MASK);
-	assembler.cmp(r9d, NANOSECONDS_PER_SECOND);
-	assembler.jcc("ae", inSlot);
+	emitLowField(assembler, inSlot);
 	emitBegin(emission, coarse.sequence, away);
 	assembler.add(r9, hostField(links, coarse.realtime + 8));
 	assembler.sar(rax, layout.WALL_SECONDS_SHIFT);

@@ -24,7 +24,7 @@ import { emitCallHost, emitReadInline, type HostCall, hostClockFor, isInline } f
 import type { InternalFunctions } from "./internal.ts";
 import type { LinkPage } from "./link-page.ts";
 import type { Observed } from "./observer/places.ts";
-import { emitFindSlot, emitLoadWall, NANOSECONDS_PER_SECOND, wallWord } from "./wall-word.ts";
+import { emitFindSlot, emitLoadWall, emitLowField, NANOSECONDS_PER_SECOND, wallWord } from "./wall-word.ts";
 
 /** What every function of the image is generated from. */
 export interface Emission {
@@ -41,10 +41,7 @@ export interface Emission {
 
 /** r8, r9 := seconds and nanoseconds of the wall word in rax; jumps to `inSlot` with rax intact when the word names a slot. */
 const emitUnpackWall = ({ assembler }: Emission, inSlot: Label): void => {
-	assembler.mov(r9d, eax);
-	assembler.and(r9d, layout.WALL_NANOSECONDS_MASK);
-	assembler.cmp(r9d, NANOSECONDS_PER_SECOND);
-	assembler.jcc("ae", inSlot);
+	emitLowField(assembler, inSlot);
 	assembler.mov(r8, rax);
 	assembler.sar(r8, layout.WALL_SECONDS_SHIFT);
 };

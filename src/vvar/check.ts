@@ -5,7 +5,7 @@ import { VsyscallError } from "../errors.ts";
 import { joinNanoseconds, NANOSECONDS_PER_SECOND } from "../units.ts";
 import { driftLine, fieldsOfLine } from "./drift-line.ts";
 import * as layout from "./layout.ts";
-import { isSlotWord, loadWallWord, lowField } from "./wall-word.ts";
+import { generationOf, isSlotWord, loadWallWord, lowField, slotIndex, slotOffset } from "./wall-word.ts";
 
 const LAST_KIND = layout.SLOT_KIND_TRAP;
 
@@ -20,8 +20,8 @@ const lineFault = (reader: ByteReader, index: number, slot: Parameters<typeof dr
 
 /** What is wrong with the slot that the wall word names. */
 const slotFault = (reader: ByteReader, word: bigint): string | undefined => {
-	const index = Number((word >> BigInt(layout.WALL_SECONDS_SHIFT)) & 1n);
-	const slot = layout.PAGE.slots + index * layout.SLOT.size;
+	const generation = generationOf(word);
+	const slot = slotOffset(generation);
 	const kind = reader.u32(slot + layout.SLOT.kind);
 	const isOnLine = lowField(word) === layout.WALL_ON_LINE;
 	if (kind > LAST_KIND || (isOnLine && kind !== layout.SLOT_KIND_DRIFT)) return "a damaged page: the kind of its slot";
@@ -34,7 +34,7 @@ const slotFault = (reader: ByteReader, word: bigint): string | undefined => {
 	if (!isRate(rate)) return "a damaged page: the rate in its slot";
 	const [time, anchor] = times.map(({ seconds, rest }) => joinNanoseconds(seconds, rest));
 	if (!isOnLine || time === undefined || anchor === undefined) return undefined;
-	return lineFault(reader, index, { time, anchor, rate });
+	return lineFault(reader, slotIndex(generation), { time, anchor, rate });
 };
 
 /** @returns what is wrong with the bytes of a page; undefined when nothing is */

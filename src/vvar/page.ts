@@ -6,7 +6,7 @@ import { joinNanoseconds, type Nanoseconds, nanoseconds, splitNanoseconds } from
 import { checkPage } from "./check.ts";
 import { driftLine, fieldsOfLine } from "./drift-line.ts";
 import * as layout from "./layout.ts";
-import { isSlotWord, loadWallWord } from "./wall-word.ts";
+import { generationOf, isSlotWord, loadWallWord, slotIndex, slotOffset } from "./wall-word.ts";
 
 const SECONDS_LIMIT = 1n << 33n;
 const NOTHING = nanoseconds(0n);
@@ -46,11 +46,6 @@ const slotOf = (clock: WallClock): SlotValue => {
 			return { kind: layout.SLOT_KIND_TRAP, time: clock.at, anchor: clock.by, rate: 0n };
 	}
 };
-
-/** The low bit of a generation says which slot it is in. */
-const slotIndex = (generation: bigint): bigint => generation & 1n;
-
-const slotOffset = (generation: bigint): number => layout.PAGE.slots + Number(slotIndex(generation)) * layout.SLOT.size;
 
 /**
  * The page of one clock, in memory that its readers map too.
@@ -109,7 +104,7 @@ export class VvarPage {
 	#nextGeneration(): bigint {
 		const word = Atomics.load(this.#words, layout.PAGE.wall / 8);
 		const next = (this.#words[layout.PAGE.generation / 8] ?? 0n) + 1n;
-		const isInUse = isSlotWord(word) && slotIndex(word >> BigInt(layout.WALL_SECONDS_SHIFT)) === slotIndex(next);
+		const isInUse = isSlotWord(word) && slotIndex(generationOf(word)) === slotIndex(next);
 		return isInUse ? next + 1n : next;
 	}
 
@@ -129,8 +124,7 @@ export class VvarPage {
 		setU64(this.#bytes, slot + layout.SLOT.rate, rate);
 		const line = kind === layout.SLOT_KIND_DRIFT ? driftLine({ time, anchor, rate }) : undefined;
 		if (line !== undefined)
-			for (const [offset, value] of fieldsOfLine(line, Number(slotIndex(generation))))
-				setU64(this.#bytes, offset, value);
+			for (const [offset, value] of fieldsOfLine(line, slotIndex(generation))) setU64(this.#bytes, offset, value);
 		const low = line === undefined ? layout.WALL_IN_SLOT : layout.WALL_ON_LINE;
 		return BigInt.asUintN(64, (generation << BigInt(layout.WALL_SECONDS_SHIFT)) | BigInt(low));
 	}

@@ -3,7 +3,7 @@ import { type Label, memory } from "../../asm/operands.ts";
 import { eax, ecx, edx, r8, r8d, r9, r10d, rcx, rdi, rdx, rsi, rsp } from "../../asm/registers.ts";
 import { CALL, UNFINISHED } from "../../observation/calls.ts";
 import { VSYSCALLS, type VsyscallNumber } from "../../vsyscall/page.ts";
-import { isKind, isTraced, type Observed } from "./places.ts";
+import { type EmitBlock, emitFunctions, isKind, isTraced, type Observed } from "./places.ts";
 import { emitRecord, emitSample } from "./records.ts";
 import { type Counter, emitCount, emitFindSlot, emitTakeKey } from "./slots.ts";
 
@@ -109,11 +109,10 @@ export const emitEntryLeft = ({ observed }: Hooked, number: VsyscallNumber, retu
 };
 
 /** The functions of the image that the others call for it. @param block emits a function that begins at the label */
-export const emitObserverFunctions = ({ observed }: Hooked, block: (start: Label, emit: () => void) => void): void => {
-	if (observed === undefined) return;
-	const { labels } = observed;
-	block(labels.takeKey, () => emitTakeKey(observed));
-	if (isKind(observed, "trace")) return block(labels.record, () => emitRecord(observed));
-	block(labels.findSlot, () => emitFindSlot(observed));
-	block(labels.sample, () => emitSample(observed));
-};
+export const emitObserverFunctions = ({ observed }: Hooked, block: EmitBlock): void =>
+	emitFunctions(observed, block, {
+		takeKey: emitTakeKey,
+		record: emitRecord,
+		findSlot: emitFindSlot,
+		sample: emitSample,
+	});

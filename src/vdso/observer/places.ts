@@ -96,3 +96,21 @@ export const isTraced = (observed: Observed, name: string): boolean =>
 
 /** In 64-bit code. */
 export const inFile = ({ labels }: Observed, offset: number): RipRelativeMemory => ripRelative(labels.file, offset);
+
+/** Emits a function of the image that begins at the label. */
+export type EmitBlock = (start: Label, emit: () => void) => void;
+
+/** The functions that those of the image call for counting or tracing, by class of the code. */
+export type EmitObserverFunction = Readonly<
+	Record<"takeKey" | "record" | "findSlot" | "sample", (observed: Observed) => void>
+>;
+
+/** Emits those that the kind of observation needs. */
+export const emitFunctions = (observed: Observed | undefined, block: EmitBlock, emit: EmitObserverFunction): void => {
+	if (observed === undefined) return;
+	const { labels } = observed;
+	block(labels.takeKey, () => emit.takeKey(observed));
+	if (isKind(observed, "trace")) return block(labels.record, () => emit.record(observed));
+	block(labels.findSlot, () => emit.findSlot(observed));
+	block(labels.sample, () => emit.sample(observed));
+};

@@ -16,6 +16,14 @@ const WORD = 8;
 /** The counter of one call; or that of the clock id in edi, from `base` on. */
 export type Counter = { readonly call: number } | { readonly base: number };
 
+/** Looks for the slot of a counter, whose clock's part is in eax: to `found` when it is this thread's, on when others count there too. */
+export const emitSeek = ({ assembler, labels }: Observed, counter: Counter, found: Label): void => {
+	if ("call" in counter) assembler.mov(eax, counter.call);
+	else assembler.add(eax, counter.base);
+	assembler.call(labels.findSlot);
+	assembler.jcc("ae", found);
+};
+
 const counterPlace = (counter: Counter): BasedMemory =>
 	"call" in counter
 		? memory(r11, observation.SLOT.counters + counter.call * WORD)
@@ -59,10 +67,7 @@ export const emitCount = (observed: Observed, counter: Counter, frame: number = 
 		assembler.cfaOffset(frame);
 		assembler.bind(elsewhere);
 		emitClock(assembler, counter);
-		if ("call" in counter) assembler.mov(eax, counter.call);
-		else assembler.add(eax, counter.base);
-		assembler.call(labels.findSlot);
-		assembler.jcc("ae", found);
+		emitSeek(observed, counter, found);
 		// Others count there too.
 		emitClock(assembler, counter);
 		assembler.lock();

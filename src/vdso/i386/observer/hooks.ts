@@ -3,7 +3,7 @@ import { type BasedMemory, type Label, memory } from "../../../asm/operands.ts";
 import { eax, ecx, edx, esp } from "../../../asm/registers.ts";
 import { UNFINISHED } from "../../../observation/calls.ts";
 import type { Hooked } from "../../observer/hooks.ts";
-import { isKind, isTraced, type Observed } from "../../observer/places.ts";
+import { type EmitBlock, emitFunctions, isKind, isTraced, type Observed } from "../../observer/places.ts";
 import type { Counter } from "../../observer/slots.ts";
 import { labelsOf, WORD } from "../emission.ts";
 import { emitRecord, emitSample, RECORDED } from "./records.ts";
@@ -133,11 +133,10 @@ export const emitEntered = ({ observed }: Hooked, name: string, call: number): v
 };
 
 /** The functions of the image that the others call for it. @param block emits a function that begins at the label */
-export const emitObserverFunctions = ({ observed }: Hooked, block: (start: Label, emit: () => void) => void): void => {
-	if (observed === undefined) return;
-	const { labels } = observed;
-	block(labels.takeKey, () => emitTakeKey(observed));
-	if (isKind(observed, "trace")) return block(labels.record, () => emitRecord(observed));
-	block(labels.findSlot, () => emitFindSlot(observed));
-	block(labels.sample, () => emitSample(observed));
-};
+export const emitObserverFunctions = ({ observed }: Hooked, block: EmitBlock): void =>
+	emitFunctions(observed, block, {
+		takeKey: emitTakeKey,
+		record: emitRecord,
+		findSlot: emitFindSlot,
+		sample: emitSample,
+	});

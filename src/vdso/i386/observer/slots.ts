@@ -19,7 +19,7 @@ import { eax, ebp, ebx, ecx, edi, edx, esi, esp } from "../../../asm/registers.t
 import { CLOCK_IDS } from "../../../observation/calls.ts";
 import * as observation from "../../../observation/layout.ts";
 import type { Observed } from "../../observer/places.ts";
-import { ARMED_HIGH, type Counter, FIRST_SKIPS_MASK } from "../../observer/slots.ts";
+import { ARMED_HIGH, type Counter, emitSeek, FIRST_SKIPS_MASK } from "../../observer/slots.ts";
 import { argumentAtEntry, emitAnchor, emitOutsideFrame, emitPopAll, emitPushAll, labelsOf, WORD } from "../emission.ts";
 
 const { SLOT, STACK_SHIFT } = observation;
@@ -80,10 +80,7 @@ export const emitCount = (observed: Observed, counter: Counter): (() => void) =>
 		assembler.jmp(counted);
 		assembler.bind(elsewhere);
 		emitClock(assembler, counter);
-		if ("call" in counter) assembler.mov(eax, counter.call);
-		else assembler.add(eax, counter.base);
-		assembler.call(labels.findSlot);
-		assembler.jcc("ae", found);
+		emitSeek(observed, counter, found);
 		// Others count there too.
 		emitClock(assembler, counter);
 		assembler.lock();
